@@ -1,0 +1,37 @@
+//! Every header name that the gateway speaks beyond HTTP's own.
+
+use http::HeaderName;
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        $($(#[$doc])* pub const $name: HeaderName = HeaderName::from_static($text);)*
+    };
+}
+
+names! {
+    X_FORWARDED_FOR = "x-forwarded-for";
+    X_FORWARDED_PROTO = "x-forwarded-proto";
+    X_FORWARDED_HOST = "x-forwarded-host";
+    X_FORWARDED_PORT = "x-forwarded-port";
+    X_REAL_IP = "x-real-ip";
+    X_REQUEST_ID = "x-request-id";
+    X_REQUESTED_WITH = "x-requested-with";
+    SEC_FETCH_SITE = "sec-fetch-site";
+    SEC_FETCH_MODE = "sec-fetch-mode";
+    SEC_FETCH_DEST = "sec-fetch-dest";
+    SEC_PURPOSE = "sec-purpose";
+    KEEP_ALIVE = "keep-alive";
+    PROXY_CONNECTION = "proxy-connection";
+    HTTP2_SETTINGS = "http2-settings";
+    CLEAR_SITE_DATA = "clear-site-data";
+    /// The user id of the default preset.
+    X_FORWARDED_USER = "x-forwarded-user";
+    X_FORWARDED_EMAIL = "x-forwarded-email";
+    X_FORWARDED_GROUPS = "x-forwarded-groups";
+    X_FORWARDED_PREFERRED_USERNAME = "x-forwarded-preferred-username";
+    X_FORWARDED_ACCESS_TOKEN = "x-forwarded-access-token";
+    REMOTE_USER = "remote-user";
+    REMOTE_EMAIL = "remote-email";
+    REMOTE_NAME = "remote-name";
+    REMOTE_GROUPS = "remote-groups";
+}

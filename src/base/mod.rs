@@ -1,0 +1,13 @@
+//! Tools that know nothing of the gateway: time, randomness, keys, seals,
+//! bodies, header names, blame.
+//!
+//! Must not know: any other module of this crate.
+
+pub mod body;
+pub mod bounded_body;
+pub mod clock;
+pub mod fault;
+pub mod header_names;
+pub mod key_ring;
+pub mod random;
+pub mod seal;

@@ -1,0 +1,295 @@
+//! The checked configuration: every value parsed, every contradiction gone.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+use secrecy::SecretString;
+
+use crate::base::key_ring::KeyRing;
+use crate::model::access::{Access, LaneRule};
+use crate::model::identity::ProviderId;
+use crate::model::origin::{Authority, Origin};
+use crate::model::pattern::PathPattern;
+
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: Server,
+    pub admin: Admin,
+    pub session: Session,
+    pub store: Store,
+    pub keys: Keys,
+    /// Never empty.
+    pub providers: BTreeMap<ProviderId, Provider>,
+    /// Never empty; most specific host first, then longest path first.
+    pub routes: Vec<Route>,
+    pub pages: Pages,
+    pub log: Log,
+    pub limits: Limits,
+}
+
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub listen: Vec<ListenAddr>,
+    /// Where browsers sign in; `redirect_uri` is always built from it.
+    pub public_url: Origin,
+    /// Own endpoints live below it: "/oauth2". No trailing slash.
+    pub prefix: String,
+    pub trusted_proxies: Vec<IpNet>,
+    /// Extra places that `return_to` may lead to.
+    pub return_to_hosts: Vec<ReturnToHost>,
+    /// Never zero.
+    pub workers: usize,
+    pub runtime: Runtime,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenAddr {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReturnToHost {
+    /// `a.example.com` or `b.example.com:8443`.
+    Exact(Authority),
+    /// `.example.com`: everything below it, not the name itself.
+    Below(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Runtime {
+    PerCore,
+    Shared,
+}
+
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub listen: SocketAddr,
+    pub ready_requires_store: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Session {
+    pub lifetime: Duration,
+    pub idle_timeout: Duration,
+    pub identity_max_age: Duration,
+    /// `session.cookie_domain`; `None` keeps the cookie on one host.
+    pub cookie_domain: Option<String>,
+    pub same_site: SameSite,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SameSite {
+    Lax,
+    Strict,
+}
+
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// Tests and the library only.
+    Memory,
+    /// The database file itself.
+    Embedded {
+        path: PathBuf,
+    },
+    Redis(Redis),
+}
+
+#[derive(Debug, Clone)]
+pub struct Redis {
+    /// redis:// rediss:// redis+unix://, as given, without the password.
+    pub url: String,
+    pub username: Option<String>,
+    pub password: Option<SecretString>,
+    pub ca_file: Option<PathBuf>,
+    /// Also the namespace that is bound into every seal.
+    pub key_prefix: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Keys {
+    pub ring: KeyRing,
+    /// Where it was read from, for messages.
+    pub origin: String,
+}
+
+#[derive(Debug, Clone)]
+pub struct Provider {
+    pub id: ProviderId,
+    /// What the sign-in page calls it.
+    pub name: String,
+    pub issuer: String,
+    /// The same provider as we reach it (an origin).
+    pub internal_url: Option<Origin>,
+    pub client_id: String,
+    /// `None`: a public client.
+    pub client_secret: Option<SecretString>,
+    pub scopes: Vec<String>,
+    pub offline_access: OfflineAccess,
+    pub email_verified: EmailVerified,
+    pub claims: ClaimNames,
+    /// Never refresh earlier than this before the end of the access token.
+    pub refresh_skew_max: Duration,
+    /// Extra trust anchors (PEM) for calls to this provider.
+    pub ca_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfflineAccess {
+    /// Asked for where discovery lists the scope.
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EmailVerified {
+    Require,
+    Trust,
+    Ignore,
+}
+
+/// Where claims are found; a name beginning with "/" is a JSON pointer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClaimNames {
+    pub groups: String,
+    pub email: String,
+    pub username: String,
+    pub name: String,
+    /// Claims that some route puts into a header.
+    pub extra: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub id: String,
+    pub hosts: Vec<RouteHost>,
+    pub path: PathPattern,
+    pub upstream: Upstream,
+    pub preserve_host: bool,
+    /// `None` only where no request can reach the session lane.
+    pub access: Option<Access>,
+    pub rules: Vec<LaneRule>,
+    pub identity: IdentityPreset,
+    /// `[route.ID.headers]`, beyond the preset.
+    pub headers: Vec<CustomHeader>,
+    pub pass_access_token: bool,
+    pub response_timeout: Duration,
+    /// `None`: unlimited.
+    pub max_body: Option<u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteHost {
+    Exact(Authority),
+    /// Every host; public and deny lanes only.
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upstream {
+    Http(Authority),
+    Https(Authority),
+    Unix(PathBuf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityPreset {
+    /// X-Forwarded-User, -Email, -Groups, -Preferred-Username.
+    Default,
+    /// Remote-User, -Email, -Name, -Groups.
+    RemoteUser,
+    None,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CustomHeader {
+    pub name: HeaderName,
+    pub value: HeaderSource,
+}
+
+/// What a custom header carries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderSource {
+    Subject,
+    Username,
+    Email,
+    Name,
+    Groups,
+    /// A claim by its name or JSON pointer.
+    Claim(String),
+}
+
+#[derive(Debug, Clone)]
+pub struct Pages {
+    /// One provider: go straight on.
+    pub auto: bool,
+    pub name: Option<String>,
+    /// The logo's bytes and media type, read at start.
+    pub logo: Option<(Vec<u8>, &'static str)>,
+    /// `#rrggbb`.
+    pub accent: Option<String>,
+    pub contact_url: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub json: bool,
+    /// error, warn, info, debug or trace.
+    pub level: String,
+    pub access: bool,
+}
+
+/// `[limits]`, reference/reliability section 7.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub request_head: usize,
+    pub header_count: usize,
+    pub head_timeout: Duration,
+    pub keep_alive: Duration,
+    pub body_idle: Duration,
+    pub websocket_idle: Duration,
+    pub connect_timeout: Duration,
+    pub connections: usize,
+    pub connections_per_address: usize,
+    pub in_flight: usize,
+    pub upstream_connections: usize,
+    pub upstream_idle: Duration,
+    pub provider_connect: Duration,
+    pub provider_total: Duration,
+    pub provider_body: usize,
+    pub provider_parallel: usize,
+    pub store_timeout: Duration,
+    pub login_starts_per_minute: u32,
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_head: 32 * 1024,
+            header_count: 100,
+            head_timeout: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(60),
+            body_idle: Duration::from_secs(300),
+            websocket_idle: Duration::from_secs(3600),
+            connect_timeout: Duration::from_secs(5),
+            connections: 10_000,
+            connections_per_address: 256,
+            in_flight: 4096,
+            upstream_connections: 1024,
+            upstream_idle: Duration::from_secs(4),
+            provider_connect: Duration::from_secs(3),
+            provider_total: Duration::from_secs(10),
+            provider_body: 1024 * 1024,
+            provider_parallel: 64,
+            store_timeout: Duration::from_millis(500),
+            login_starts_per_minute: 20,
+            drain: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! One request, as everything behind the edge sees it.
+
+use std::net::IpAddr;
+
+use super::origin::Scheme;
+use super::target::Target;
+use crate::base::clock::Timestamp;
+
+/// How an answer has to be spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// A browser that shows what comes back and follows redirects: GET or
+    /// HEAD, accepts html, and nothing says that a script asks.
+    Navigation,
+    /// A browser that posted a form: a page, but never a redirect to the
+    /// sign-in, so that nothing is lost silently.
+    Form,
+    /// A script, an asset, a websocket, a command line: problem+json.
+    Api,
+}
+
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    pub target: Target,
+    /// The rightmost untrusted hop.
+    pub client_addr: IpAddr,
+    /// The other end of our socket.
+    pub peer_addr: IpAddr,
+    /// Whether the peer is one of `server.trusted_proxies`.
+    pub peer_trusted: bool,
+    /// How the client reached the outermost trusted hop.
+    pub scheme: Scheme,
+    pub audience: Audience,
+    /// Shown on error pages and in the log as `ref`.
+    pub reference: RequestRef,
+    pub received_at: Timestamp,
+}
+
+/// A cheap id: process start and a counter; printed only when needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestRef(pub u64);
+
+impl std::fmt::Display for RequestRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:013x}", self.0)
+    }
+}

@@ -1,0 +1,11 @@
+//! The words that every other module speaks. No input or output.
+//!
+//! Must not know: configuration, stores, HTTP connections.
+
+pub mod access;
+pub mod context;
+pub mod identity;
+pub mod origin;
+pub mod pattern;
+pub mod target;
+pub mod tokens;

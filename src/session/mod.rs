@@ -1,0 +1,10 @@
+//! Sessions: the ticket that a browser carries, the sealed records behind it,
+//! and the stores that keep them.
+//!
+//! Owns: cookie format, record format, lifetime and idle time, revocation.
+//! Must not know: HTTP requests, providers, policy.
+
+pub mod record;
+pub mod sessions;
+pub mod store;
+pub mod ticket;

@@ -1,0 +1,1 @@
+//! The door of the module: create, find, revoke, refresh bookkeeping.

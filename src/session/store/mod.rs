@@ -1,0 +1,195 @@
+//! What a store does. Stores know bytes, keys and times; never HTTP, never a
+//! key that opens what they keep.
+//!
+//! Login, rotation, log-out and tombstones are durable before the answer.
+//! Everything has an expiry, checked on each read. All implementations pass
+//! `conformance`.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
+use crate::base::clock::Timestamp;
+use crate::base::fault::{Blame, Fault};
+
+/// A keyed digest used as the name of a ticket, index or single-use entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Cannot be reached, or did not answer in time.
+    #[error("session store is unreachable: {0}")]
+    Unavailable(String),
+    /// Reached, but refuses writes: read-only replica, memory or disk full.
+    #[error("session store refuses to write: {0}")]
+    Refused(String),
+    /// Refuses us: password, user or permission.
+    #[error("session store refuses our credentials: {0}")]
+    Credentials(String),
+    /// Holds something that is not ours, or was changed.
+    #[error("session store holds a record that cannot be read: {0}")]
+    Corrupt(String),
+}
+
+impl Fault for StoreError {
+    fn blame(&self) -> Blame {
+        Blame::Operator
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unavailable(_) => "store_unavailable",
+            Self::Refused(_) => "store_refuses_writes",
+            Self::Credentials(_) => "store_credentials_rejected",
+            Self::Corrupt(_) => "store_record_corrupt",
+        }
+    }
+}
+
+/// The two records of a live session.
+#[derive(Debug, Clone)]
+pub struct StoredSession {
+    /// Sealed.
+    pub identity: Bytes,
+    pub header: TokenHeader,
+    /// Sealed.
+    pub tokens: Bytes,
+}
+
+#[derive(Debug, Clone)]
+pub enum Loaded {
+    Live(StoredSession),
+    /// Ended on purpose; kept to the session's absolute end.
+    Tombstone {
+        at: Timestamp,
+    },
+    Missing,
+}
+
+/// Everything that one login writes.
+#[derive(Debug, Clone)]
+pub struct NewRecords {
+    pub identity: Vec<u8>,
+    pub header: TokenHeader,
+    pub tokens: Vec<u8>,
+    pub listing: Vec<u8>,
+    pub expires_at: Timestamp,
+}
+
+/// The wish to spend a refresh token.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim {
+    /// The token that will be sent.
+    pub rt_fp: Fingerprint,
+    pub owner: Owner,
+    pub lease: Duration,
+    /// Permission for the one last try of a token whose outcome is unknown.
+    pub last_try: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The intent is durable: send now, once.
+    Granted,
+    /// Somebody else is at it.
+    Busy { lease_until: Timestamp },
+    /// A failure said to wait.
+    BackOff { retry_at: Timestamp, fail_class: u8 },
+    /// An attempt of this token has no known outcome.
+    Unknown { tries: u8, sent_at: Timestamp },
+    /// The record has another token by now: read again.
+    Superseded,
+    /// The session ended.
+    Gone,
+}
+
+/// How a claim ended without new tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Release {
+    pub owner: Owner,
+    /// The token certainly was not spent: forget the intent. Otherwise the
+    /// intent stays and only the lease ends.
+    pub clear_intent: bool,
+    pub retry_at: Timestamp,
+    pub fail_class: u8,
+}
+
+/// New tokens, conditional on the token that was spent.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub spent_fp: Fingerprint,
+    pub new_fp: Fingerprint,
+    pub access_exp: Timestamp,
+    /// `None` keeps the identity record.
+    pub identity: Option<Vec<u8>>,
+    pub tokens: Vec<u8>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Committed {
+    Done {
+        version: u64,
+    },
+    /// The record no longer has the spent token: drop ours.
+    Superseded,
+    /// The session ended: never re-create it.
+    Gone,
+}
+
+/// Outcome of asking to be the first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once {
+    First,
+    /// Somebody was; with what `once_finish` left, empty until then.
+    Seen(Bytes),
+}
+
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// "memory", "embedded" or "redis": label of metrics.
+    fn kind(&self) -> &'static str;
+
+    async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError>;
+    async fn put_ticket(
+        &self,
+        ticket: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError>;
+    async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError>;
+
+    async fn load(&self, session: SessionId) -> Result<Loaded, StoreError>;
+    /// Never replaces a session or a tombstone.
+    async fn create(&self, session: SessionId, records: NewRecords) -> Result<(), StoreError>;
+    async fn claim(&self, session: SessionId, claim: Claim) -> Result<Claimed, StoreError>;
+    /// Does nothing if the owner is another one.
+    async fn release(&self, session: SessionId, release: Release) -> Result<(), StoreError>;
+    async fn commit(&self, session: SessionId, commit: Commit) -> Result<Committed, StoreError>;
+    /// Replaces the sealed identity of a live session (claims re-read).
+    async fn put_identity(&self, session: SessionId, identity: Vec<u8>) -> Result<(), StoreError>;
+    /// Moves `last_seen` of a live session forward; never a sealed value.
+    async fn touch(&self, session: SessionId, last_seen: Timestamp) -> Result<(), StoreError>;
+    /// Replaces a session by a tombstone until its absolute end. True if it
+    /// was live.
+    async fn tombstone(&self, session: SessionId, at: Timestamp) -> Result<bool, StoreError>;
+
+    async fn index_add(
+        &self,
+        index: Digest,
+        session: SessionId,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError>;
+    async fn index_list(&self, index: Digest) -> Result<Vec<SessionId>, StoreError>;
+    async fn index_remove(&self, index: Digest, session: SessionId) -> Result<(), StoreError>;
+
+    /// Atomically the first to name `key`, or not.
+    async fn once(&self, key: Digest, expires_at: Timestamp) -> Result<Once, StoreError>;
+    /// Leaves a result for later callers of `once`.
+    async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError>;
+
+    /// A real write and read of ordinary size.
+    async fn probe(&self) -> Result<(), StoreError>;
+}
