@@ -24,6 +24,7 @@ names! {
     PROXY_CONNECTION = "proxy-connection";
     HTTP2_SETTINGS = "http2-settings";
     CLEAR_SITE_DATA = "clear-site-data";
+    CROSS_ORIGIN_OPENER_POLICY = "cross-origin-opener-policy";
     /// The user id of the default preset.
     X_FORWARDED_USER = "x-forwarded-user";
     X_FORWARDED_EMAIL = "x-forwarded-email";
@@ -35,3 +36,13 @@ names! {
     REMOTE_NAME = "remote-name";
     REMOTE_GROUPS = "remote-groups";
 }
+
+/// Cookies of the session by scope, and of logins under way. A cookie name is
+/// part of the same contract as a header name.
+pub const SESSION_COOKIE_HOST: &str = "__Host-vestibule";
+pub const SESSION_COOKIE_DOMAIN: &str = "__Secure-vestibule";
+/// Plain http on loopback only.
+pub const SESSION_COOKIE_LOOPBACK: &str = "vestibule";
+/// Followed by the tag of the attempt.
+pub const TRANSACTION_COOKIE_HOST: &str = "__Host-vestibule-t-";
+pub const TRANSACTION_COOKIE: &str = "vestibule-t-";

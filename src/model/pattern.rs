@@ -2,28 +2,88 @@
 //! `/u/*` is `/u/` and everything below it, not `/u`; a whole-segment `*`
 //! elsewhere is one non-empty segment; anything else is an error.
 
+use std::cmp::{Ordering, Reverse};
 use std::fmt;
+
+use super::path_text;
 
 /// A compiled pattern. Prints as it was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     written: String,
+    segments: Vec<Segment>,
+    /// Ends in `/*`: everything below.
+    open: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Segment {
+    /// One whole segment, whatever it is.
+    Any,
+    /// This one; empty only as the last (`/a/`).
+    Literal {
+        written: String,
+        /// Decoded and lower case, as `Target::lenient_reading` spells it.
+        lenient: String,
+    },
+}
+
+/// Every message says the cure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
     #[error("must begin with \"/\"")]
     NotRooted,
+    #[error("\"*\" must be a whole segment: write \"/u/*\" for everything below \"/u/\"")]
+    PartialStar,
+    #[error("has an empty segment (\"//\"): write one slash")]
+    EmptySegment,
+    #[error("has a dot segment: write the path that it leads to")]
+    DotSegment,
+    #[error("has {0:?}: a pattern is a path; the query never counts")]
+    NotPath(char),
+    #[error(
+        "has {0:?}: a path with it is never canonical, so it could not match; write \"*\" for \
+         one segment, and percent-encode what a browser would encode"
+    )]
+    NotCanonical(char),
+    #[error("has an escape that is malformed or needless: write the character itself")]
+    Escape,
 }
 
 impl PathPattern {
     pub fn parse(text: &str) -> Result<Self, PatternError> {
-        // the policy slice replaces this body
-        if !text.starts_with('/') {
-            return Err(PatternError::NotRooted);
+        let rest = text.strip_prefix('/').ok_or(PatternError::NotRooted)?;
+        for character in text.chars() {
+            match character {
+                '?' | '#' => return Err(PatternError::NotPath(character)),
+                ';' | '\\' | '{' | '}' | '<' | '>' | '"' | '`' => {
+                    return Err(PatternError::NotCanonical(character));
+                }
+                _ if character.is_ascii_graphic() => {}
+                _ => return Err(PatternError::NotCanonical(character)),
+            }
+        }
+        let (closed, open) = match rest.strip_suffix('*') {
+            Some("") => ("", true),
+            Some(before) if before.ends_with('/') => (&before[..before.len() - 1], true),
+            _ => (rest, false),
+        };
+        let mut segments = Vec::new();
+        if !(open && closed.is_empty()) {
+            let count = closed.split('/').count();
+            for (index, segment) in closed.split('/').enumerate() {
+                if segment.is_empty() && (open || index + 1 < count) {
+                    return Err(PatternError::EmptySegment);
+                }
+                segments.push(Segment::parse(segment)?);
+            }
+        } else if rest == "/*" {
+            return Err(PatternError::EmptySegment);
         }
         Ok(Self {
             written: text.to_owned(),
+            segments,
+            open,
         })
     }
 
@@ -33,16 +93,222 @@ impl PathPattern {
 
     /// `/*`: every path.
     pub fn is_everything(&self) -> bool {
-        self.written == "/*"
+        self.open && self.segments.is_empty()
     }
 
-    pub fn matches(&self, _path: &str) -> bool {
-        false
+    /// Byte for byte. The caller decides whether `path` must be canonical.
+    pub fn matches(&self, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix('/') else {
+            return false;
+        };
+        self.walk(rest, |written, _, segment| written == segment)
+    }
+
+    /// Against `Target::lenient_reading`. A slash at the end counts on
+    /// neither side: servers exist that ignore it.
+    pub fn matches_lenient(&self, reading: &str) -> bool {
+        let Some(rest) = reading.strip_prefix('/') else {
+            return false;
+        };
+        let same = |_: &str, lenient: &str, segment: &str| lenient == segment;
+        self.walk(rest, same)
+            || match rest.strip_suffix('/') {
+                Some(shorter) => self.walk(shorter, same),
+                None => !self.open && self.ends_in_slash() && self.walk(&format!("{rest}/"), same),
+            }
+    }
+
+    fn ends_in_slash(&self) -> bool {
+        self.written.ends_with('/')
+    }
+
+    fn walk(&self, rest: &str, same: impl Fn(&str, &str, &str) -> bool) -> bool {
+        let mut asked = rest.split('/');
+        for segment in &self.segments {
+            let Some(text) = asked.next() else {
+                return false;
+            };
+            let fits = match segment {
+                Segment::Any => !text.is_empty(),
+                Segment::Literal { written, lenient } => same(written, lenient, text),
+            };
+            if !fits {
+                return false;
+            }
+        }
+        // `/u/*` needs the slash after `u`, so something must be left.
+        asked.next().is_some() == self.open
+    }
+
+    /// The more specific pattern first: more segments, then exact before
+    /// open, then more literal ones, then the longer text, then the alphabet.
+    pub fn by_specificity(&self, other: &Self) -> Ordering {
+        let key = |pattern: &Self| {
+            let literals = pattern
+                .segments
+                .iter()
+                .filter(|segment| **segment != Segment::Any)
+                .count();
+            Reverse((
+                pattern.segments.len(),
+                !pattern.open,
+                literals,
+                pattern.written.len(),
+            ))
+        };
+        key(self)
+            .cmp(&key(other))
+            .then_with(|| self.written.cmp(&other.written))
+    }
+}
+
+impl Segment {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        if text.contains('*') {
+            return Err(PatternError::PartialStar);
+        }
+        match path_text::judge(&format!("/{text}")) {
+            Ok(true) => {}
+            Err(path_text::PathFault::DotSegment) => return Err(PatternError::DotSegment),
+            Ok(false) | Err(_) => return Err(PatternError::Escape),
+        }
+        let rooted = format!("/{text}");
+        let lenient = path_text::lenient_reading(&rooted)[1..].to_owned();
+        Ok(Self::Literal {
+            written: text.to_owned(),
+            lenient,
+        })
     }
 }
 
 impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.written)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pattern(text: &str) -> PathPattern {
+        PathPattern::parse(text).unwrap()
+    }
+
+    #[test]
+    fn sec_path_11_anchoring() {
+        for (text, yes, no) in [
+            ("/", &["/"][..], &["/a", "//"][..]),
+            ("/a", &["/a"], &["/a/", "/A", "/ab", "/a/b", "/", "/x/a"]),
+            ("/a/", &["/a/"], &["/a", "/a/b", "/a//"]),
+            (
+                "/u/*",
+                &["/u/", "/u/x", "/u/x/y", "/u//"],
+                &["/u", "/ux", "/U/x", "/", "/x/u/a"],
+            ),
+            ("/*", &["/", "/a", "/a/b", "//"], &["", "a"]),
+            (
+                "/a/*/c",
+                &["/a/b/c", "/a/*/c"],
+                &["/a//c", "/a/c", "/a/b/c/", "/a/b/b/c", "/a/b/cc"],
+            ),
+            ("/*/c", &["/b/c"], &["/c", "//c", "/a/b/c"]),
+            (
+                "/a/*/*",
+                &["/a/b/", "/a/b/c", "/a/b/c/d"],
+                &["/a/b", "/a//c", "/a/"],
+            ),
+            ("/public", &["/public"], &["/publicx", "/public/", "/publi"]),
+            ("/a.b", &["/a.b"], &["/axb"]),
+        ] {
+            for path in yes {
+                assert!(pattern(text).matches(path), "{text} {path}");
+            }
+            for path in no {
+                assert!(!pattern(text).matches(path), "{text} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn sec_path_14_lenient_matching_ignores_case_escapes_and_the_last_slash() {
+        assert!(pattern("/Admin").matches_lenient("/admin"));
+        assert!(pattern("/admin").matches_lenient("/admin/"));
+        assert!(pattern("/admin/").matches_lenient("/admin"));
+        assert!(pattern("/a%20B").matches_lenient("/a b"));
+        assert!(pattern("/u/*").matches_lenient("/u/"));
+        assert!(pattern("/").matches_lenient("/"));
+        assert!(pattern("/a/*/c").matches_lenient("/a/b/c/"));
+        assert!(!pattern("/u/*").matches_lenient("/u"));
+        assert!(!pattern("/admin").matches_lenient("/admin/x"));
+        assert!(!pattern("/a/*").matches_lenient("/ab/"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_an_error() {
+        for (text, error) in [
+            ("", PatternError::NotRooted),
+            ("a", PatternError::NotRooted),
+            ("*", PatternError::NotRooted),
+            ("/a*", PatternError::PartialStar),
+            ("/*a", PatternError::PartialStar),
+            ("/**", PatternError::PartialStar),
+            ("/a/**", PatternError::PartialStar),
+            ("//", PatternError::EmptySegment),
+            ("//*", PatternError::EmptySegment),
+            ("/a//b", PatternError::EmptySegment),
+            ("/a//*", PatternError::EmptySegment),
+            ("/a/../b", PatternError::DotSegment),
+            ("/.", PatternError::DotSegment),
+            ("/%2e%2e/b", PatternError::DotSegment),
+            ("/a?b", PatternError::NotPath('?')),
+            ("/a#b", PatternError::NotPath('#')),
+            ("/{id}", PatternError::NotCanonical('{')),
+            ("/a;b", PatternError::NotCanonical(';')),
+            ("/a b", PatternError::NotCanonical(' ')),
+            ("/ü", PatternError::NotCanonical('ü')),
+            ("/a\\b", PatternError::NotCanonical('\\')),
+            ("/%61", PatternError::Escape),
+            ("/%2f", PatternError::Escape),
+            ("/%zz", PatternError::Escape),
+            ("/a%", PatternError::Escape),
+        ] {
+            assert_eq!(PathPattern::parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_more_specific_pattern_comes_first() {
+        let mut patterns: Vec<_> = [
+            "/*", "/a/*", "/a", "/", "/a/*/c", "/a/b/c", "/a/b/*", "/*/b",
+        ]
+        .iter()
+        .map(|text| pattern(text))
+        .collect();
+        patterns.sort_by(PathPattern::by_specificity);
+        let sorted: Vec<_> = patterns.iter().map(PathPattern::as_str).collect();
+        assert_eq!(
+            sorted,
+            [
+                "/a/b/c", "/a/*/c", "/*/b", "/a/b/*", "/a", "/", "/a/*", "/*"
+            ]
+        );
+        assert!(pattern("/*").is_everything());
+        assert!(!pattern("/a/*").is_everything());
+        assert!(!pattern("/*/*").is_everything());
+    }
+
+    #[test]
+    fn sec_path_12_a_long_path_costs_little() {
+        let path = format!("/a{}", "/b".repeat(30_000));
+        let rules: Vec<_> = (0..100)
+            .map(|n| pattern(&format!("/a/*/*/b/{n}")))
+            .collect();
+        let started = std::time::Instant::now();
+        assert!(!rules.iter().any(|rule| rule.matches(&path)));
+        assert!(started.elapsed() < std::time::Duration::from_millis(100));
     }
 }
