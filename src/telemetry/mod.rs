@@ -1,1 +1,16 @@
-//! (to be written)
+//! What operators read: the log, the access log, the metrics.
+//!
+//! Owns: their formats, and that nothing in them can forge a second record.
+//! Must not know: requests, sessions, providers; it gets words and numbers.
+//! Secrets never come here.
+
+mod access_log;
+mod escape;
+mod handle;
+mod log;
+mod metrics;
+mod shard;
+
+pub use access_log::AccessLog;
+pub use handle::{RequestLine, Telemetry};
+pub use log::{LogError, init};

@@ -1,0 +1,216 @@
+//! The one handle that everybody gets.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::access_log::AccessLog;
+use super::metrics::{Counter, Histogram};
+use crate::base::clock::Timestamp;
+
+/// One answered request. Words and numbers only; a mail address, a query and
+/// a secret have no place here.
+#[derive(Clone, Copy)]
+pub struct RequestLine<'a> {
+    pub time: Timestamp,
+    /// What the error page showed.
+    pub reference: &'a dyn Display,
+    pub method: &'a str,
+    pub host: &'a str,
+    /// Without the query.
+    pub path: &'a str,
+    pub status: u16,
+    /// Of the response body, where known.
+    pub bytes: Option<u64>,
+    pub duration: Duration,
+    pub client: IpAddr,
+    /// The id of the route; `None` for own endpoints and unknown hosts.
+    pub route: Option<&'a str>,
+    pub lane: Option<&'static str>,
+    /// "permit", `sign_in` or "deny".
+    pub decision: Option<&'static str>,
+    /// The reason code of a refusal or an error.
+    pub reason: Option<&'static str>,
+    /// The reference of the session, never its id and never a name.
+    pub session: Option<&'a str>,
+}
+
+/// Metrics and access log. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Telemetry(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    access_log: Option<AccessLog>,
+    requests: Counter<3>,
+    request_seconds: Histogram<0>,
+    decisions: Counter<2>,
+    logins: Counter<3>,
+    refreshes: Counter<2>,
+    store_operations: Counter<3>,
+    store_operation_seconds: Histogram<2>,
+}
+
+impl Telemetry {
+    /// Without an access log, requests are counted only.
+    pub fn new(access_log: Option<AccessLog>) -> Self {
+        Self(Arc::new(Inner {
+            access_log,
+            requests: Counter::new(
+                "vestibule_requests_total",
+                "Answered requests.",
+                ["route", "code_class", "lane"],
+            ),
+            request_seconds: Histogram::new(
+                "vestibule_request_seconds",
+                "Time from the head of a request to the end of its answer.",
+                [],
+            ),
+            decisions: Counter::new(
+                "vestibule_decisions_total",
+                "Decisions of the policy.",
+                ["decision", "reason"],
+            ),
+            logins: Counter::new(
+                "vestibule_logins_total",
+                "Logins by the phase in which they ended.",
+                ["phase", "reason", "provider"],
+            ),
+            refreshes: Counter::new(
+                "vestibule_refreshes_total",
+                "Token refreshes.",
+                ["outcome", "provider"],
+            ),
+            store_operations: Counter::new(
+                "vestibule_store_operations_total",
+                "Calls to the session store.",
+                ["store", "operation", "outcome"],
+            ),
+            store_operation_seconds: Histogram::new(
+                "vestibule_store_operation_seconds",
+                "Time that calls to the session store took.",
+                ["store", "operation"],
+            ),
+        }))
+    }
+
+    /// Counts an answered request and its decision, and writes its line.
+    pub fn request(&self, line: &RequestLine<'_>) {
+        let class = match line.status / 100 {
+            1 => "1xx",
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            _ => "5xx",
+        };
+        let lane = line.lane.unwrap_or_default();
+        self.0
+            .requests
+            .add([line.route.unwrap_or_default(), class, lane]);
+        self.0.request_seconds.observe([], line.duration);
+        if let Some(decision) = line.decision {
+            self.0
+                .decisions
+                .add([decision, line.reason.unwrap_or_default()]);
+        }
+        if let Some(access_log) = &self.0.access_log {
+            access_log.write(line);
+        }
+    }
+
+    /// `reason` is "ok" for a login that succeeded.
+    pub fn login(&self, phase: &'static str, reason: &'static str, provider: &str) {
+        self.0.logins.add([phase, reason, provider]);
+    }
+
+    pub fn refresh(&self, outcome: &'static str, provider: &str) {
+        self.0.refreshes.add([outcome, provider]);
+    }
+
+    pub fn store_operation(
+        &self,
+        store: &'static str,
+        operation: &'static str,
+        ok: bool,
+        duration: Duration,
+    ) {
+        let outcome = if ok { "ok" } else { "error" };
+        self.0.store_operations.add([store, operation, outcome]);
+        self.0
+            .store_operation_seconds
+            .observe([store, operation], duration);
+    }
+
+    /// Everything in the Prometheus text format 0.0.4.
+    pub fn render(&self) -> String {
+        let mut out = String::with_capacity(8192);
+        out.push_str("# HELP vestibule_build_info The running version.\n");
+        out.push_str("# TYPE vestibule_build_info gauge\nvestibule_build_info{version=\"");
+        out.push_str(env!("CARGO_PKG_VERSION"));
+        out.push_str("\"} 1\n");
+        self.0.requests.render(&mut out);
+        self.0.request_seconds.render(&mut out);
+        self.0.decisions.render(&mut out);
+        self.0.logins.render(&mut out);
+        self.0.refreshes.render(&mut out);
+        self.0.store_operations.render(&mut out);
+        self.0.store_operation_seconds.render(&mut out);
+        if let Some(access_log) = &self.0.access_log {
+            let name = "vestibule_access_log_dropped_total";
+            let dropped = access_log.dropped();
+            out.push_str(&format!(
+                "# HELP {name} Lines of the access log that were lost.\n\
+                 # TYPE {name} counter\n{name} {dropped}\n"
+            ));
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_has_its_name() {
+        let telemetry = Telemetry::new(Some(AccessLog::start(true, std::io::sink()).unwrap()));
+        telemetry.request(&RequestLine {
+            time: Timestamp(0),
+            reference: &1,
+            method: "GET",
+            host: "a.test",
+            path: "/",
+            status: 403,
+            bytes: None,
+            duration: Duration::from_millis(3),
+            client: [127, 0, 0, 1].into(),
+            route: Some("files"),
+            lane: Some("session"),
+            decision: Some("deny"),
+            reason: Some("not_admitted"),
+            session: None,
+        });
+        telemetry.login("callback", "state_mismatch", "main");
+        telemetry.refresh("refreshed", "main");
+        telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
+        let text = telemetry.render();
+        for line in [
+            concat!(
+                "vestibule_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1\n"
+            ),
+            "vestibule_requests_total{route=\"files\",code_class=\"4xx\",lane=\"session\"} 1\n",
+            "vestibule_request_seconds_count 1\n",
+            "vestibule_decisions_total{decision=\"deny\",reason=\"not_admitted\"} 1\n",
+            "vestibule_logins_total{phase=\"callback\",reason=\"state_mismatch\",provider=\"main\"} 1\n",
+            "vestibule_refreshes_total{outcome=\"refreshed\",provider=\"main\"} 1\n",
+            "vestibule_store_operations_total{store=\"redis\",operation=\"load\",outcome=\"error\"} 1\n",
+            "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
+            "vestibule_access_log_dropped_total 0\n",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}
