@@ -288,7 +288,7 @@ impl Default for Limits {
             provider_body: 1024 * 1024,
             provider_parallel: 64,
             store_timeout: Duration::from_millis(500),
-            login_starts_per_minute: 20,
+            login_starts_per_minute: 60,
             drain: Duration::from_secs(300),
         }
     }

@@ -1,7 +1,45 @@
 //! Configuration: what was written (raw) becomes what we can run with
 //! (checked), or every fault at once with key path, line and cure.
 //!
-//! Owns: the file, the environment, secret files, the JSON Schema.
+//! Owns: the file, the environment, secret files, the JSON Schema, and the
+//! sentences that say who gets in.
 //! Must not know: anything that acts on it.
 
+mod access;
+mod address;
+mod admin;
 pub mod checked;
+mod custom_header;
+mod environment;
+mod issuer;
+mod keys;
+mod lane_rule;
+mod limits;
+mod load;
+mod log;
+mod not_built;
+mod pages;
+mod problems;
+mod provider;
+mod quantity;
+mod raw;
+mod redis;
+mod route;
+mod route_conflict;
+mod route_host;
+mod schema;
+mod secret_file;
+pub mod sentence;
+mod server;
+mod session;
+mod shape;
+mod tree;
+mod trust_anchor;
+mod upstream;
+
+pub use load::{Loaded, STANDARD_PLACES, Sources, inspect, load, parse};
+pub use problems::{Problem, Problems};
+pub use schema::{keys as known_keys, schema};
+
+#[cfg(test)]
+mod tests;

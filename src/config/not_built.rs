@@ -1,0 +1,91 @@
+//! Keys and values that the design names and that do not exist yet. Naming
+//! them tells apart "not yet" from "never heard of it".
+
+/// Keys, as patterns in the form of [`super::schema::keys`].
+const KEYS: [&str; 25] = [
+    "server.tls",
+    "admin.socket",
+    "admin.token_file",
+    "session.max_stale",
+    "provider.ID.rotation_grace",
+    "provider.ID.namespace",
+    "route.ID.user_from",
+    "route.ID.namespace",
+    "route.ID.clear_cookies",
+    "route.ID.preflight",
+    "route.ID.deny",
+    "route.ID.encoded_slash",
+    "route.ID.rules[].header",
+    "route.ID.rules[].deny",
+    "access[].subjects",
+    "access[].usernames",
+    "access[].claims",
+    "access[].client_networks",
+    "access[].acr",
+    "forward_auth",
+    "route_defaults.user_from",
+    "route_defaults.namespace",
+    "route_defaults.clear_cookies",
+    "route_defaults.preflight",
+    "route_defaults.deny",
+];
+
+/// Values, by the last name of their key.
+const VALUES: [(&str, &[&str]); 4] = [
+    (
+        "kind",
+        &[
+            "oauth2",
+            "github",
+            "gitlab",
+            "gitea",
+            "google",
+            "entra",
+            "keycloak",
+            "authentik",
+            "authelia",
+            "okta",
+            "auth0",
+            "zitadel",
+            "dex",
+            "kanidm",
+            "apple",
+            "discord",
+            "slack",
+            "linkedin",
+            "bitbucket",
+            "facebook",
+        ],
+    ),
+    ("lane", &["optional", "backend-token", "machine-token"]),
+    ("identity", &["gitea", "grafana"]),
+    ("listen", &["systemd"]),
+];
+
+/// Every key of the list, for the test that drops what has been built.
+#[cfg(test)]
+pub(super) fn all_keys() -> &'static [&'static str] {
+    &KEYS
+}
+
+pub(super) fn key(pattern: &str) -> bool {
+    KEYS.iter().any(|known| {
+        pattern == *known
+            || (known.starts_with("access[]") && pattern.ends_with(&format!(".{known}")))
+    })
+}
+
+/// Whether a kind of provider that is not built works as plain `oidc`.
+pub(super) fn is_oidc(kind: &str) -> bool {
+    !matches!(
+        kind,
+        "oauth2" | "github" | "discord" | "bitbucket" | "facebook"
+    )
+}
+
+pub(super) fn value(pattern: &str, written: &str) -> bool {
+    let name = pattern.rsplit('.').next().unwrap_or(pattern);
+    VALUES
+        .iter()
+        .any(|(key, values)| *key == name && values.contains(&written))
+}

@@ -1,0 +1,164 @@
+//! What a configuration means, in sentences: who gets in where.
+
+use super::checked::{Config, Route, RouteHost};
+use crate::model::access::{Access, AccessRule, Lane, LaneRule};
+
+/// The addresses to register at the providers, each with the provider's name.
+pub fn redirect_uris(config: &Config) -> Vec<(String, String)> {
+    let base = format!(
+        "{}{}/callback",
+        config.server.public_url, config.server.prefix
+    );
+    let several = config.providers.len() > 1;
+    let uri = |provider: &super::checked::Provider| {
+        let uri = if several {
+            format!("{base}/{}", provider.id)
+        } else {
+            base.clone()
+        };
+        (provider.name.clone(), uri)
+    };
+    config.providers.values().map(uri).collect()
+}
+
+/// One sentence per route and per rule: "files.example.com/*: whoever signs
+/// in with Example ID".
+pub fn admissions(config: &Config) -> Vec<String> {
+    config
+        .routes
+        .iter()
+        .flat_map(|route| of_route(config, route))
+        .collect()
+}
+
+fn of_route(config: &Config, route: &Route) -> Vec<String> {
+    let hosts: Vec<String> = route
+        .hosts
+        .iter()
+        .map(|host| match host {
+            RouteHost::Exact(authority) => authority.to_string(),
+            RouteHost::Any => "any other host".to_owned(),
+        })
+        .collect();
+    let hosts = hosts.join(", ");
+    let mut out = Vec::new();
+    let mut open_end = true;
+    for rule in &route.rules {
+        let everything = rule.path.is_everything() && rule.methods.is_empty();
+        open_end &= !everything;
+        let place = if everything {
+            rest(&hosts, route, !out.is_empty())
+        } else {
+            format!("{hosts}{}{}", rule.path, methods(rule))
+        };
+        out.push(format!("{place}: {}", of_rule(config, route, rule)));
+    }
+    if open_end {
+        let place = rest(&hosts, route, !out.is_empty());
+        let who = route
+            .access
+            .as_ref()
+            .map_or_else(|| "nobody".to_owned(), |access| people(config, access));
+        out.push(format!("{place}: {who}"));
+    }
+    out
+}
+
+fn rest(hosts: &str, route: &Route, after_rules: bool) -> String {
+    let others = if after_rules {
+        " (everything else)"
+    } else {
+        ""
+    };
+    format!("{hosts}{}{others}", route.path)
+}
+
+fn methods(rule: &LaneRule) -> String {
+    if rule.methods.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = rule.methods.iter().map(http::Method::as_str).collect();
+    format!(" ({})", names.join(", "))
+}
+
+fn of_rule(config: &Config, route: &Route, rule: &LaneRule) -> String {
+    match rule.lane {
+        Lane::Public if rule.upgrade => {
+            "everybody, without signing in, also by websocket".to_owned()
+        }
+        Lane::Public => "everybody, without signing in".to_owned(),
+        Lane::Deny => "nobody".to_owned(),
+        Lane::Session => match (&rule.access, &route.access) {
+            (Some(access), None | Some(Access::SignedIn)) => people(config, access),
+            (Some(access), Some(outer)) => {
+                format!(
+                    "{}, out of these: {}",
+                    people(config, access),
+                    people(config, outer)
+                )
+            }
+            (None, Some(access)) => people(config, access),
+            (None, None) => "nobody".to_owned(),
+        },
+    }
+}
+
+fn people(config: &Config, access: &Access) -> String {
+    match access {
+        Access::SignedIn => {
+            let names: Vec<&str> = config
+                .providers
+                .values()
+                .map(|provider| provider.name.as_str())
+                .collect();
+            format!("whoever signs in with {}", listed(&names, "or"))
+        }
+        Access::AnyOf(rules) => {
+            let rules: Vec<String> = rules.iter().map(|rule| person(config, rule)).collect();
+            rules.join("; or ")
+        }
+    }
+}
+
+fn person(config: &Config, rule: &AccessRule) -> String {
+    let mut conditions = Vec::new();
+    let any = |values: &[String]| {
+        let values: Vec<&str> = values.iter().map(String::as_str).collect();
+        listed(&values, "or")
+    };
+    if !rule.groups.is_empty() {
+        conditions.push(format!("is in {}", any(&rule.groups)));
+    }
+    if !rule.emails.is_empty() {
+        conditions.push(format!("has the address {}", any(&rule.emails)));
+    }
+    if !rule.email_domains.is_empty() {
+        conditions.push(format!("has an address at {}", any(&rule.email_domains)));
+    }
+    let with = rule.provider.as_ref().map(|id| {
+        let name = config
+            .providers
+            .get(id)
+            .map_or(id.0.as_str(), |provider| &provider.name);
+        format!("signs in with {name}")
+    });
+    conditions.extend(with);
+    let conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
+    format!("whoever {}", listed(&conditions, "and"))
+}
+
+fn listed(words: &[&str], last: &str) -> String {
+    match words {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [firsts @ .., end] => format!("{} {last} {end}", firsts.join(", ")),
+    }
+}
+
+/// What an operator should know beyond who gets in.
+pub fn notes(config: &Config) -> Vec<String> {
+    let shared = config.session.cookie_domain.as_ref().map(|domain| {
+        format!("the session cookie goes to every server below {domain}, also to those that are not behind this gateway")
+    });
+    shared.into_iter().collect()
+}

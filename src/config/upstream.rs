@@ -1,0 +1,71 @@
+//! `upstream` of a route: the application behind it.
+
+use std::path::PathBuf;
+
+use super::address::origin;
+use super::checked::{ListenAddr, Upstream};
+use super::problems::Findings;
+use crate::model::origin::Scheme;
+
+pub(super) fn check(
+    raw: Option<&str>,
+    key: &str,
+    own: &[ListenAddr],
+    findings: &mut Findings,
+) -> Option<Upstream> {
+    let Some(text) = raw else {
+        findings.missing(
+            key,
+            "is missing",
+            "write the address of the application, such as upstream = \"http://127.0.0.1:3000\"",
+        );
+        return None;
+    };
+    if let Some(path) = text.strip_prefix("unix:") {
+        if !path.starts_with('/') || path == "/" {
+            findings.error(
+                key,
+                "names a socket by a relative path",
+                "write the whole path: \"unix:/run/app.sock\"",
+            );
+            return None;
+        }
+        return Some(Upstream::Unix(PathBuf::from(path)));
+    }
+    if text.starts_with("h2c://") {
+        findings.error(
+            key,
+            "h2c is not built yet",
+            "write http:// if the application speaks HTTP/1.1 too",
+        );
+        return None;
+    }
+    let (scheme, authority) = match origin(text) {
+        Ok(found) => found,
+        Err(complaint) => {
+            findings.error(key, complaint.what, complaint.cure);
+            return None;
+        }
+    };
+    let port = authority.port.unwrap_or(scheme.default_port());
+    let itself = |listen: &ListenAddr| match listen {
+        ListenAddr::Tcp(address) => {
+            port == address.port()
+                && (authority.host == address.ip().to_string()
+                    || (authority.host == "localhost" && address.ip().is_loopback()))
+        }
+        ListenAddr::Unix(_) => false,
+    };
+    if own.iter().any(itself) {
+        findings.error(
+            key,
+            "is the gateway itself: requests would go in circles",
+            "write the address of the application",
+        );
+        return None;
+    }
+    Some(match scheme {
+        Scheme::Http => Upstream::Http(authority),
+        Scheme::Https => Upstream::Https(authority),
+    })
+}
