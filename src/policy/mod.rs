@@ -1,1 +1,17 @@
-//! The policy decision point: pure and synchronous.
+//! The policy decision point: which lane a request takes, and whether an
+//! identity may pass. Pure and synchronous.
+//!
+//! Owns: [`Permit`], the only ticket to an upstream; nobody else can make
+//! one.
+//! Must not know: sessions, cookies, connections, how an answer is spoken.
+
+mod compile;
+mod decision;
+mod evaluate;
+
+#[cfg(test)]
+mod table;
+
+pub use compile::RoutePolicy;
+pub use decision::{Decision, DenyReason, Permit};
+pub use evaluate::LaneMatch;
