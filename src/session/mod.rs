@@ -4,7 +4,14 @@
 //! Owns: cookie format, record format, lifetime and idle time, revocation.
 //! Must not know: HTTP requests, providers, policy.
 
+pub mod cookie;
+mod found;
+mod idle;
+mod key_memory;
+pub mod lifetime;
 pub mod record;
+pub mod rotation;
 pub mod sessions;
 pub mod store;
 pub mod ticket;
+mod vault;

@@ -1,4 +1,4 @@
-//! The stored forms: record keys, the token header, lifetimes.
+//! The stored forms: record names and the token record's header.
 
 use serde::{Deserialize, Serialize};
 
@@ -71,4 +71,139 @@ pub struct TokenHeader {
     pub fail_class: u8,
     pub access_exp: Timestamp,
     pub last_seen: Timestamp,
+}
+
+/// The bytes are not a header of this format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("token header has another format or length")]
+pub struct MalformedHeader;
+
+impl TokenHeader {
+    /// The header of a new session.
+    pub fn new(rt_fp: Fingerprint, access_exp: Timestamp, now: Timestamp) -> Self {
+        Self {
+            version: 1,
+            rt_fp,
+            intent_fp: Fingerprint::NONE,
+            owner: Owner::default(),
+            tries: 0,
+            sent_at: Timestamp(0),
+            lease_until: Timestamp(0),
+            retry_at: Timestamp(0),
+            fail_class: 0,
+            access_exp,
+            last_seen: now,
+        }
+    }
+
+    pub fn encode(&self) -> [u8; HEADER_LENGTH] {
+        let mut out = Vec::with_capacity(HEADER_LENGTH);
+        out.push(TOKEN_FORMAT);
+        out.extend_from_slice(&self.version.to_be_bytes());
+        out.extend_from_slice(&self.rt_fp.0);
+        out.extend_from_slice(&self.intent_fp.0);
+        out.extend_from_slice(&self.owner.0);
+        out.push(self.tries);
+        for time in [self.sent_at, self.lease_until, self.retry_at] {
+            out.extend_from_slice(&time.0.to_be_bytes());
+        }
+        out.push(self.fail_class);
+        for time in [self.access_exp, self.last_seen] {
+            out.extend_from_slice(&time.0.to_be_bytes());
+        }
+        out.try_into().expect("the fields have the header's length")
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, MalformedHeader> {
+        let mut fields = Fields(bytes);
+        if bytes.len() != HEADER_LENGTH || fields.byte()? != TOKEN_FORMAT {
+            return Err(MalformedHeader);
+        }
+        Ok(Self {
+            version: u64::from_be_bytes(fields.take()?),
+            rt_fp: Fingerprint(fields.take()?),
+            intent_fp: Fingerprint(fields.take()?),
+            owner: Owner(fields.take()?),
+            tries: fields.byte()?,
+            sent_at: fields.time()?,
+            lease_until: fields.time()?,
+            retry_at: fields.time()?,
+            fail_class: fields.byte()?,
+            access_exp: fields.time()?,
+            last_seen: fields.time()?,
+        })
+    }
+}
+
+struct Fields<'a>(&'a [u8]);
+
+impl Fields<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], MalformedHeader> {
+        let (field, rest) = self.0.split_first_chunk().ok_or(MalformedHeader)?;
+        self.0 = rest;
+        Ok(*field)
+    }
+
+    fn byte(&mut self) -> Result<u8, MalformedHeader> {
+        Ok(self.take::<1>()?[0])
+    }
+
+    fn time(&mut self) -> Result<Timestamp, MalformedHeader> {
+        Ok(Timestamp(u64::from_be_bytes(self.take()?)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_header_survives_its_bytes(
+            fps in any::<[[u8; 16]; 3]>(),
+            times in any::<[u64; 5]>(),
+            small in any::<[u8; 2]>(),
+            version in any::<u64>(),
+        ) {
+            let header = TokenHeader {
+                version,
+                rt_fp: Fingerprint(fps[0]),
+                intent_fp: Fingerprint(fps[1]),
+                owner: Owner(fps[2]),
+                tries: small[0],
+                sent_at: Timestamp(times[0]),
+                lease_until: Timestamp(times[1]),
+                retry_at: Timestamp(times[2]),
+                fail_class: small[1],
+                access_exp: Timestamp(times[3]),
+                last_seen: Timestamp(times[4]),
+            };
+            prop_assert_eq!(TokenHeader::decode(&header.encode()), Ok(header));
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
+            if let Ok(header) = TokenHeader::decode(&bytes) {
+                prop_assert_eq!(&header.encode()[..], &bytes[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn another_format_or_length_is_refused() {
+        let bytes = TokenHeader::new(Fingerprint::NONE, Timestamp(1), Timestamp(1)).encode();
+        let mut other = bytes;
+        other[0] = TOKEN_FORMAT + 1;
+        assert_eq!(TokenHeader::decode(&other), Err(MalformedHeader));
+        assert_eq!(TokenHeader::decode(&bytes[..98]), Err(MalformedHeader));
+        assert!(TokenHeader::decode(&bytes).is_ok());
+    }
+
+    #[test]
+    fn a_session_id_is_not_printed() {
+        let id = SessionId([0xab; 16]);
+        assert!(!format!("{id:?}").contains("abab"));
+    }
 }

@@ -1,1 +1,412 @@
 //! The door of the module: create, find, revoke, refresh bookkeeping.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use super::found::{Ending, Found, Session};
+use super::idle::LastUses;
+use super::key_memory::KeyMemory;
+use super::lifetime::{self, Age};
+use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
+use super::store::{
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store,
+    StoreError, StoredSession,
+};
+use super::ticket::{Scope, Ticket, TicketKeys};
+use super::vault::{DataKey, Listing, TicketRecord, Vault, browser_family};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::fault::{Blame, Fault};
+use crate::base::key_ring::{KeyRing, RingKey};
+use crate::base::random;
+use crate::base::seal::BrokenSeal;
+use crate::model::identity::Identity;
+use crate::model::tokens::TokenSet;
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SessionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store answered with something that we did not write there.
+    #[error("{record} record of a session does not open: changed, swapped or of another key")]
+    Corrupt { record: &'static str },
+    #[error(
+        "the database was written with other keys than those of the key ring; bring that ring \
+         back from a backup, or move the database away to begin anew"
+    )]
+    ForeignRing,
+}
+
+impl Fault for SessionError {
+    fn blame(&self) -> Blame {
+        Blame::Operator
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.reason(),
+            Self::Corrupt { .. } => "session_record_corrupt",
+            Self::ForeignRing => "key_ring_of_another_store",
+        }
+    }
+}
+
+pub(super) fn corrupt(record: &'static str) -> impl Fn(BrokenSeal) -> SessionError {
+    move |BrokenSeal| SessionError::Corrupt { record }
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `redis.key_prefix`, or the namespace of the database.
+    pub namespace: String,
+    pub lifetime: Duration,
+    /// Zero: sessions do not end for not being used.
+    pub idle_timeout: Duration,
+}
+
+/// What a login knows.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    pub identity: &'a Identity,
+    pub tokens: &'a TokenSet,
+    pub scope: &'a Scope,
+    /// Secret and unguessable; gives the ticket again.
+    pub seed: &'a [u8],
+    pub user_agent: Option<&'a str>,
+}
+
+pub struct Sessions {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) ring: KeyRing,
+    keys: TicketKeys,
+    clock: Clock,
+    pub(super) namespace: Arc<str>,
+    pub(super) lifetime: Duration,
+    pub(super) key_memory: KeyMemory,
+    idle_timeout: Duration,
+    uses: LastUses,
+}
+
+impl Sessions {
+    pub fn new(store: Arc<dyn Store>, ring: KeyRing, clock: Clock, settings: Settings) -> Self {
+        Self {
+            store,
+            keys: TicketKeys::new(&ring, &settings.namespace),
+            ring,
+            clock,
+            namespace: settings.namespace.into(),
+            lifetime: settings.lifetime,
+            key_memory: KeyMemory::default(),
+            idle_timeout: settings.idle_timeout,
+            uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
+        }
+    }
+
+    /// The first candidate that is a ticket of ours for `scope`.
+    pub fn open_ticket(&self, candidates: &[&str], scope: &Scope) -> Option<Ticket> {
+        candidates
+            .iter()
+            .find_map(|text| Ticket::parse(text, &self.keys, scope).ok())
+    }
+
+    pub fn ticket_text(&self, ticket: &Ticket) -> String {
+        ticket.text()
+    }
+
+    /// The ticket that `create` makes of this seed.
+    pub fn ticket_from_seed(&self, seed: &[u8], scope: &Scope) -> Ticket {
+        Ticket::derive(&self.keys, seed, scope)
+    }
+
+    /// The tickets that `create` may have made of this seed, here or on a
+    /// replica that writes with another key of the ring.
+    pub fn tickets_from_seed(&self, seed: &[u8], scope: &Scope) -> Vec<Ticket> {
+        Ticket::derive_all(&self.keys, seed, scope)
+    }
+
+    /// Makes a session. The ticket comes last: until then nothing leads to
+    /// what a crash leaves behind, and it expires.
+    pub async fn create(&self, new: NewSession<'_>) -> Result<(Ticket, Session), SessionError> {
+        let now = self.clock.now();
+        let expires_at = now.plus(self.lifetime);
+        let id = SessionId(random::bytes());
+        let data_key = DataKey::generate();
+        let vault = Vault::new(Arc::clone(&self.namespace), id, data_key.clone());
+        let rt_fp = vault.fingerprint(new.tokens.refresh_token.as_ref());
+        let header = TokenHeader::new(rt_fp, new.tokens.access_expires_at, now);
+        let identity = new.identity;
+        let listing = Listing {
+            issuer: &identity.issuer,
+            subject: &identity.subject,
+            label: [&identity.username, &identity.email, &identity.name]
+                .into_iter()
+                .find_map(Option::as_deref),
+            created_at: now,
+            expires_at,
+            browser: new.user_agent.map(browser_family),
+        };
+        let tokens = vault.seal_tokens(new.tokens, header.version);
+        let records = NewRecords {
+            identity: vault.seal_identity(identity),
+            header: header.clone(),
+            tokens: tokens.clone(),
+            listing: listing.seal(self.ring.writer(), id, &self.namespace),
+            expires_at,
+        };
+        let ticket = self.ticket_from_seed(new.seed, new.scope);
+        let (key, name) = self.key_and_name(&ticket)?;
+        let record = TicketRecord {
+            session: id,
+            data_key,
+            created_at: now,
+            expires_at,
+        };
+        let sealed = record.seal(key, &ticket.secret, name, &self.namespace);
+
+        self.remember_key(expires_at).await?;
+        let index = self.index(self.ring.writer(), &identity.issuer, &identity.subject);
+        self.store.index_add(index, id, expires_at).await?;
+        self.store.create(id, records).await?;
+        self.store.put_ticket(name, sealed, expires_at).await?;
+        let session = Session {
+            id,
+            identity: Arc::new(identity.clone()),
+            header,
+            created_at: now,
+            expires_at,
+            ticket: name,
+            vault: Arc::new(vault),
+            sealed_tokens: tokens.into(),
+        };
+        Ok((ticket, session))
+    }
+
+    pub async fn find(&self, ticket: &Ticket) -> Result<Found, SessionError> {
+        let (key, name) = self.key_and_name(ticket)?;
+        let Some(sealed) = self.store.get_ticket(name).await? else {
+            return Ok(Found::Ended(Ending::Unknown));
+        };
+        let record = TicketRecord::open(key, &ticket.secret, name, &self.namespace, &sealed)
+            .map_err(corrupt("ticket"))?;
+        let id = record.session;
+        let stored = match self.load(id, record.expires_at).await? {
+            Ok(stored) => stored,
+            Err(ending) => return Ok(Found::Ended(ending)),
+        };
+        let vault = Vault::new(Arc::clone(&self.namespace), id, record.data_key.clone());
+        let identity = vault
+            .open_identity(&stored.identity)
+            .map_err(corrupt("identity"))?;
+        Ok(self.judged(Session {
+            id,
+            identity: Arc::new(identity),
+            header: stored.header,
+            created_at: record.created_at,
+            expires_at: record.expires_at,
+            ticket: name,
+            vault: Arc::new(vault),
+            sealed_tokens: stored.tokens,
+        }))
+    }
+
+    /// Reads the session again: somebody may have renewed or ended it.
+    pub async fn reload(&self, session: &Session) -> Result<Found, SessionError> {
+        let stored = match self.load(session.id, session.expires_at).await? {
+            Ok(stored) => stored,
+            Err(ending) => return Ok(Found::Ended(ending)),
+        };
+        let identity = session
+            .vault
+            .open_identity(&stored.identity)
+            .map_err(corrupt("identity"))?;
+        Ok(self.judged(Session {
+            identity: Arc::new(identity),
+            header: stored.header,
+            sealed_tokens: stored.tokens,
+            ..session.clone()
+        }))
+    }
+
+    /// Whether a session that was read earlier has ended by time since.
+    pub fn ending(&self, session: &Session) -> Option<Ending> {
+        let last_seen = self.uses.latest(&session.id, session.header.last_seen);
+        let now = self.clock.now();
+        match lifetime::judge(now, session.expires_at, last_seen, self.idle_timeout) {
+            Age::Live => None,
+            Age::Idle => Some(Ending::Idle),
+            Age::Expired => Some(Ending::Expired),
+        }
+    }
+
+    /// Asks to spend the session's refresh token.
+    pub async fn claim(
+        &self,
+        session: &Session,
+        owner: Owner,
+        lease: Duration,
+        last_try: bool,
+    ) -> Result<Claimed, SessionError> {
+        let claim = Claim {
+            rt_fp: session.header.rt_fp,
+            owner,
+            lease,
+            last_try,
+        };
+        Ok(self.store.claim(session.id, claim).await?)
+    }
+
+    pub async fn release(&self, session: &Session, release: Release) -> Result<(), SessionError> {
+        Ok(self.store.release(session.id, release).await?)
+    }
+
+    /// Stores the tokens that `spent` bought. Where the provider sent no new
+    /// refresh token, `tokens` must carry the old one.
+    pub async fn commit(
+        &self,
+        session: &Session,
+        spent: Fingerprint,
+        tokens: &TokenSet,
+        identity: Option<&Identity>,
+    ) -> Result<Committed, SessionError> {
+        let vault = &session.vault;
+        let commit = Commit {
+            spent_fp: spent,
+            new_fp: vault.fingerprint(tokens.refresh_token.as_ref()),
+            access_exp: tokens.access_expires_at,
+            identity: identity.map(|identity| vault.seal_identity(identity)),
+            tokens: vault.seal_tokens(tokens, session.header.version + 1),
+        };
+        Ok(self.store.commit(session.id, commit).await?)
+    }
+
+    pub async fn put_identity(
+        &self,
+        session: &Session,
+        identity: &Identity,
+    ) -> Result<(), SessionError> {
+        let sealed = session.vault.seal_identity(identity);
+        Ok(self.store.put_identity(session.id, sealed).await?)
+    }
+
+    /// Notes that the session is in use. Writes to the store at most every
+    /// max(60 s, idle/10), so call it on each request.
+    pub async fn touch(&self, session: &Session) -> Result<(), SessionError> {
+        let now = self.clock.now();
+        let stored = session.header.last_seen;
+        if self.uses.note(&session.id, stored, now)
+            && let Err(error) = self.store.touch(session.id, now).await
+        {
+            self.uses.not_written(&session.id, stored);
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Ends the session everywhere. The tombstone comes first: it alone
+    /// decides, the rest is tidying.
+    pub async fn revoke(&self, session: &Session) -> Result<(), SessionError> {
+        let (issuer, subject) = (&session.identity.issuer, &session.identity.subject);
+        self.store.tombstone(session.id, self.clock.now()).await?;
+        self.uses.forget(&session.id);
+        for key in self.ring.all() {
+            let index = self.index(key, issuer, subject);
+            self.store.index_remove(index, session.id).await?;
+        }
+        Ok(self.store.remove_ticket(session.ticket).await?)
+    }
+
+    /// Ends every session of a person; tells how many were live.
+    pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<usize, SessionError> {
+        let mut ended = 0;
+        for key in self.ring.all() {
+            let index = self.index(key, issuer, subject);
+            for session in self.store.index_list(index).await? {
+                let was_live = self.store.tombstone(session, self.clock.now()).await?;
+                ended += usize::from(was_live);
+                self.uses.forget(&session);
+                self.store.index_remove(index, session).await?;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// Whether this is the first time that `key` is named for `purpose`
+    /// within `ttl`.
+    pub async fn once(
+        &self,
+        purpose: &'static str,
+        key: &[u8],
+        ttl: Duration,
+    ) -> Result<Once, SessionError> {
+        let name = self.once_name(purpose, key);
+        Ok(self.store.once(name, self.clock.now().plus(ttl)).await?)
+    }
+
+    /// Leaves a result for later callers of `once`.
+    pub async fn once_finish(
+        &self,
+        purpose: &'static str,
+        key: &[u8],
+        value: Vec<u8>,
+    ) -> Result<(), SessionError> {
+        let name = self.once_name(purpose, key);
+        Ok(self.store.once_finish(name, value).await?)
+    }
+
+    /// Whether the store takes a write and a read, and belongs to the ring.
+    pub async fn probe(&self) -> Result<(), SessionError> {
+        self.agree_on_keys().await?;
+        Ok(self.store.probe().await?)
+    }
+
+    /// "memory", "embedded" or "redis".
+    pub fn store_kind(&self) -> &'static str {
+        self.store.kind()
+    }
+
+    async fn load(
+        &self,
+        id: SessionId,
+        expires_at: Timestamp,
+    ) -> Result<Result<StoredSession, Ending>, SessionError> {
+        Ok(match self.store.load(id).await? {
+            Loaded::Live(stored) => Ok(stored),
+            Loaded::Tombstone { .. } => Err(Ending::SignedOut),
+            Loaded::Missing if expires_at <= self.clock.now() => Err(Ending::Expired),
+            Loaded::Missing => Err(Ending::Unknown),
+        })
+    }
+
+    fn judged(&self, session: Session) -> Found {
+        match self.ending(&session) {
+            None => Found::Live(session),
+            Some(ending) => Found::Ended(ending),
+        }
+    }
+
+    /// Tickets are checked against the same ring, so the key is there.
+    fn key_and_name(&self, ticket: &Ticket) -> Result<(&RingKey, Digest), SessionError> {
+        let key = self.ring.find(ticket.key);
+        key.zip(ticket.digest(&self.keys))
+            .ok_or(SessionError::Corrupt { record: "ticket" })
+    }
+
+    fn index(&self, key: &RingKey, issuer: &str, subject: &str) -> Digest {
+        let parts = [&*self.namespace, issuer, subject].map(str::as_bytes);
+        Digest(key.derive("index of a subject", &parts))
+    }
+
+    /// Not under a ring key: replicas that write with different keys, or a
+    /// key change, must not make anything first twice. What is named here is
+    /// random already.
+    fn once_name(&self, purpose: &'static str, key: &[u8]) -> Digest {
+        let mut hasher = blake3::Hasher::new_derive_key("vestibule 2026 single use");
+        for part in [self.namespace.as_bytes(), purpose.as_bytes(), key] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        Digest(*hasher.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

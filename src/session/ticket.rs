@@ -5,24 +5,372 @@
 //! secret, so garbage, a wrong secret and a wrong scope are one rejection,
 //! before any lookup.
 
-use crate::base::key_ring::KeyId;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::store::Digest;
+use crate::base::fault::{Blame, Fault};
+use crate::base::key_ring::{KeyId, KeyRing, RingKey};
+
+const VERSION: &str = "v1.";
+const RAW_LENGTH: usize = 2 + 16 + 32 + 16;
+/// Characters of a ticket's text; everything else is no ticket.
+pub const TEXT_LENGTH: usize = VERSION.len() + RAW_LENGTH / 3 * 4;
 
 /// Where a ticket is valid: a host (with port if written) or a cookie domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scope(pub String);
 
+/// Why a text is not a ticket of ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// Garbage, forged, changed, or made for another scope or installation:
+    /// deliberately not told apart.
+    #[error("not a ticket of this installation and scope")]
+    Rejected,
+    /// Has the form of a ticket, but its key is not in the ring (any more).
+    #[error("ticket was made with a key that is not in the ring")]
+    UnknownKey,
+}
+
+impl Fault for TicketError {
+    fn blame(&self) -> Blame {
+        Blame::Client
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Rejected => "ticket_rejected",
+            Self::UnknownKey => "ticket_key_unknown",
+        }
+    }
+}
+
+/// One key of the ring with what tickets need of it, derived once.
+struct TicketKey {
+    ring: RingKey,
+    mac: [u8; 32],
+    name: [u8; 32],
+}
+
+impl Drop for TicketKey {
+    fn drop(&mut self) {
+        self.mac.zeroize();
+        self.name.zeroize();
+    }
+}
+
+/// The ring, prepared for tickets of one installation.
+pub struct TicketKeys {
+    namespace: String,
+    /// Never empty; the writing key first.
+    keys: Vec<TicketKey>,
+}
+
+impl TicketKeys {
+    /// `namespace` names the installation; it is bound into every MAC.
+    pub fn new(ring: &KeyRing, namespace: &str) -> Self {
+        let keys = ring.all().iter().map(|key| TicketKey {
+            ring: key.clone(),
+            mac: key.derive("ticket mac", &[]),
+            name: key.derive("ticket name", &[]),
+        });
+        Self {
+            namespace: namespace.to_owned(),
+            keys: keys.collect(),
+        }
+    }
+
+    fn find(&self, id: KeyId) -> Option<&TicketKey> {
+        self.keys.iter().find(|key| key.ring.id() == id)
+    }
+}
+
 /// A ticket whose MAC was checked, or that we made. Unprintable: the secret
-/// half opens the records.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// half opens the records. Wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Hash, Zeroize, ZeroizeOnDrop)]
 pub struct Ticket {
+    #[zeroize(skip)]
     pub(super) key: KeyId,
     pub(super) id: [u8; 16],
     pub(super) secret: [u8; 32],
+    mac: [u8; 16],
+    #[zeroize(skip)]
     pub(super) scope: Scope,
 }
 
 impl std::fmt::Debug for Ticket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Ticket")
+    }
+}
+
+impl Ticket {
+    /// Checks form and MAC. At most one MAC is computed, whatever the text.
+    pub fn parse(text: &str, keys: &TicketKeys, scope: &Scope) -> Result<Self, TicketError> {
+        if text.len() != TEXT_LENGTH {
+            return Err(TicketError::Rejected);
+        }
+        let body = text.strip_prefix(VERSION).ok_or(TicketError::Rejected)?;
+        // One byte of room more than needed: the decoder asks for an estimate.
+        let mut raw = [0_u8; RAW_LENGTH + 3];
+        let length = URL_SAFE_NO_PAD
+            .decode_slice(body, &mut raw)
+            .map_err(|_| TicketError::Rejected)?;
+        let raw = raw.get(..length).ok_or(TicketError::Rejected)?;
+        let (key, rest) = raw.split_first_chunk().ok_or(TicketError::Rejected)?;
+        let (id, rest) = rest.split_first_chunk().ok_or(TicketError::Rejected)?;
+        let (secret, mac) = rest.split_first_chunk().ok_or(TicketError::Rejected)?;
+        let key = keys.find(KeyId(*key)).ok_or(TicketError::UnknownKey)?;
+        let expected = mac_of(key, &keys.namespace, scope, id, secret);
+        if !bool::from(expected.ct_eq(mac)) {
+            return Err(TicketError::Rejected);
+        }
+        Ok(Self {
+            key: key.ring.id(),
+            id: *id,
+            secret: *secret,
+            mac: expected,
+            scope: scope.clone(),
+        })
+    }
+
+    /// The ticket that belongs to `seed`, under the writing key. The same
+    /// seed, scope and key give the same ticket; the seed must be secret and
+    /// unguessable.
+    pub fn derive(keys: &TicketKeys, seed: &[u8], scope: &Scope) -> Self {
+        Self::derive_under(&keys.keys[0], &keys.namespace, seed, scope)
+    }
+
+    /// What [`Ticket::derive`] gave or would give under each key of the ring,
+    /// the writing key first: the key may have changed since.
+    pub fn derive_all(keys: &TicketKeys, seed: &[u8], scope: &Scope) -> Vec<Self> {
+        let derive = |key| Self::derive_under(key, &keys.namespace, seed, scope);
+        keys.keys.iter().map(derive).collect()
+    }
+
+    fn derive_under(key: &TicketKey, namespace: &str, seed: &[u8], scope: &Scope) -> Self {
+        let parts: [&[u8]; 3] = [namespace.as_bytes(), scope.0.as_bytes(), seed];
+        let wide = key.ring.derive("ticket id", &parts);
+        let mut id = [0; 16];
+        id.copy_from_slice(&wide[..16]);
+        let secret = key.ring.derive("ticket secret", &parts);
+        Self {
+            key: key.ring.id(),
+            id,
+            mac: mac_of(key, namespace, scope, &id, &secret),
+            secret,
+            scope: scope.clone(),
+        }
+    }
+
+    /// What goes into the cookie.
+    pub fn text(&self) -> String {
+        let mut raw = [0_u8; RAW_LENGTH];
+        raw[..2].copy_from_slice(&self.key.0);
+        raw[2..18].copy_from_slice(&self.id);
+        raw[18..50].copy_from_slice(&self.secret);
+        raw[50..].copy_from_slice(&self.mac);
+        let mut text = String::with_capacity(TEXT_LENGTH);
+        text.push_str(VERSION);
+        URL_SAFE_NO_PAD.encode_string(raw, &mut text);
+        raw.zeroize();
+        text
+    }
+
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// The name under which a store keeps the ticket's record: tells nothing
+    /// of the ticket. `None` if the key left the ring meanwhile.
+    pub fn digest(&self, keys: &TicketKeys) -> Option<Digest> {
+        let key = keys.find(self.key)?;
+        Some(Digest(*blake3::keyed_hash(&key.name, &self.id).as_bytes()))
+    }
+}
+
+fn mac_of(
+    key: &TicketKey,
+    namespace: &str,
+    scope: &Scope,
+    id: &[u8; 16],
+    secret: &[u8; 32],
+) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new_keyed(&key.mac);
+    hasher.update(VERSION.as_bytes());
+    hasher.update(&key.ring.id().0);
+    hasher.update(id);
+    hasher.update(secret);
+    for part in [namespace.as_bytes(), scope.0.as_bytes()] {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    let mut mac = [0; 16];
+    mac.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random;
+
+    fn scope() -> Scope {
+        Scope("app.example.com".into())
+    }
+
+    fn keys(text: &str) -> TicketKeys {
+        TicketKeys::new(&KeyRing::parse(text).unwrap(), "vestibule")
+    }
+
+    fn fresh(keys: &TicketKeys) -> Ticket {
+        Ticket::derive(keys, &random::bytes::<16>(), &scope())
+    }
+
+    #[test]
+    fn a_ticket_survives_its_text() {
+        let keys = keys(&KeyRing::generate());
+        let ticket = fresh(&keys);
+        let text = ticket.text();
+        assert_eq!(text.len(), TEXT_LENGTH);
+        assert_eq!(TEXT_LENGTH, 91);
+        let read = Ticket::parse(&text, &keys, &scope()).unwrap();
+        assert!(read == ticket);
+        assert_eq!(read.digest(&keys), ticket.digest(&keys));
+        assert_eq!(format!("{ticket:?}"), "Ticket");
+    }
+
+    #[test]
+    fn a_seed_gives_one_ticket_per_scope_and_installation() {
+        let ring = KeyRing::parse(&KeyRing::generate()).unwrap();
+        let ours = TicketKeys::new(&ring, "a");
+        let theirs = TicketKeys::new(&ring, "b");
+        let other = Scope("other.example.com".into());
+        let ticket = Ticket::derive(&ours, b"seed", &scope());
+        assert!(ticket == Ticket::derive(&ours, b"seed", &scope()));
+        assert!(ticket.id != Ticket::derive(&ours, b"seed", &other).id);
+        assert!(ticket.id != Ticket::derive(&theirs, b"seed", &scope()).id);
+        assert!(ticket.id != Ticket::derive(&ours, b"need", &scope()).id);
+        for (keys, scope) in [(&ours, &other), (&theirs, &scope())] {
+            assert_eq!(
+                Ticket::parse(&ticket.text(), keys, scope).unwrap_err(),
+                TicketError::Rejected
+            );
+        }
+    }
+
+    #[test]
+    fn sec_ses_02_ids_show_no_pattern_and_guesses_fail() {
+        let keys = keys(&KeyRing::generate());
+        let mut ids = std::collections::HashSet::new();
+        let mut ones = 0_u64;
+        for _ in 0..20_000 {
+            let ticket = fresh(&keys);
+            ones += ticket
+                .id
+                .iter()
+                .map(|b| u64::from(b.count_ones()))
+                .sum::<u64>();
+            assert!(ids.insert(ticket.id));
+        }
+        let share = ones as f64 / (20_000.0 * 128.0);
+        assert!((0.495..0.505).contains(&share), "{share}");
+        for _ in 0..10_000 {
+            let mut guess = random::bytes::<RAW_LENGTH>();
+            guess[..2].copy_from_slice(&keys.keys[0].ring.id().0);
+            let text = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(guess));
+            assert_eq!(
+                Ticket::parse(&text, &keys, &scope()).unwrap_err(),
+                TicketError::Rejected
+            );
+        }
+    }
+
+    #[test]
+    fn sec_ses_03_changed_cut_or_extended_tickets_are_one_rejection() {
+        let keys = keys(&KeyRing::generate());
+        let ticket = fresh(&keys);
+        let text = ticket.text();
+        let raw = URL_SAFE_NO_PAD.decode(&text[3..]).unwrap();
+        for bit in 0..raw.len() * 8 {
+            let mut changed = raw.clone();
+            changed[bit / 8] ^= 0x80 >> (bit % 8);
+            let changed = format!("{VERSION}{}", URL_SAFE_NO_PAD.encode(changed));
+            let expected = if bit < 16 {
+                TicketError::UnknownKey
+            } else {
+                TicketError::Rejected
+            };
+            assert_eq!(
+                Ticket::parse(&changed, &keys, &scope()).unwrap_err(),
+                expected
+            );
+        }
+        for length in 0..text.len() {
+            assert!(Ticket::parse(&text[..length], &keys, &scope()).is_err());
+        }
+        for odd in [
+            format!("{text}A"),
+            format!("{text}="),
+            format!(" {text}"),
+            text.replacen("v1.", "v2.", 1),
+            text.replacen("v1.", "V1.", 1),
+            text.to_uppercase(),
+        ] {
+            assert!(Ticket::parse(&odd, &keys, &scope()).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn sec_ses_05_the_halves_of_two_tickets_do_not_mix() {
+        let keys = keys(&KeyRing::generate());
+        let (ann, bob) = (fresh(&keys), fresh(&keys));
+        let mut mixed = ann.clone();
+        mixed.secret = bob.secret;
+        assert!(Ticket::parse(&mixed.text(), &keys, &scope()).is_err());
+        mixed.mac = bob.mac;
+        assert!(Ticket::parse(&mixed.text(), &keys, &scope()).is_err());
+    }
+
+    #[test]
+    fn sec_ses_06_old_keys_read_until_they_leave_the_ring() {
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let ticket = fresh(&keys(&old));
+        let both = keys(&format!("{new}{old}"));
+        let read = Ticket::parse(&ticket.text(), &both, &scope()).unwrap();
+        assert!(read == ticket);
+        assert!(fresh(&both).key != ticket.key);
+        assert_eq!(
+            Ticket::parse(&ticket.text(), &keys(&new), &scope()).unwrap_err(),
+            TicketError::UnknownKey
+        );
+        let old_derived = Ticket::derive(&keys(&old), b"seed", &scope());
+        assert!(Ticket::derive_all(&both, b"seed", &scope()).contains(&old_derived));
+    }
+
+    #[test]
+    fn sec_ses_23_a_text_of_another_form_never_becomes_a_name() {
+        let keys = keys(&KeyRing::generate());
+        let huge = format!("{VERSION}{}", "A".repeat(1 << 20));
+        for text in [
+            "",
+            "state:x",
+            "lock:x",
+            "../../etc/passwd",
+            "v1.",
+            "\0",
+            &huge,
+        ] {
+            assert_eq!(
+                Ticket::parse(text, &keys, &scope()).unwrap_err(),
+                TicketError::Rejected
+            );
+        }
+        let unicode = format!("{VERSION}{}", "é".repeat(44));
+        assert_eq!(unicode.len(), TEXT_LENGTH);
+        assert!(Ticket::parse(&unicode, &keys, &scope()).is_err());
     }
 }

@@ -5,6 +5,12 @@
 //! Everything has an expiry, checked on each read. All implementations pass
 //! `conformance`.
 
+pub mod conformance;
+pub mod memory;
+pub mod observed;
+pub mod redis;
+pub mod sqlite;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,7 +24,7 @@ use crate::base::fault::{Blame, Fault};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest(pub [u8; 32]);
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Cannot be reached, or did not answer in time.
     #[error("session store is unreachable: {0}")]
@@ -32,6 +38,14 @@ pub enum StoreError {
     /// Holds something that is not ours, or was changed.
     #[error("session store holds a record that cannot be read: {0}")]
     Corrupt(String),
+}
+
+impl StoreError {
+    /// Session ids are random and used once, so this is no ordinary outcome:
+    /// somebody wrote there, or a create was repeated.
+    fn already_exists() -> Self {
+        Self::Corrupt("the new session's name is taken".into())
+    }
 }
 
 impl Fault for StoreError {
@@ -151,6 +165,11 @@ pub enum Once {
 pub trait Store: Send + Sync + 'static {
     /// "memory", "embedded" or "redis": label of metrics.
     fn kind(&self) -> &'static str;
+
+    /// Whether one gateway alone writes here, so that a key ring which reads
+    /// nothing of it can only be a mistake. Where replicas share a store, a
+    /// ring may be replaced while others still write with the old one.
+    fn is_private(&self) -> bool;
 
     async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError>;
     async fn put_ticket(

@@ -1,0 +1,259 @@
+//! The rules by which a refresh token is claimed, given back and replaced:
+//! pure changes of a token header. Stores run them atomically; the Redis
+//! scripts mirror them and pass the same conformance suite.
+//!
+//! The aim: without lost writes no refresh token is ever sent twice, except
+//! for one last try of a token whose outcome is unknown.
+
+use super::record::{Fingerprint, Owner, TokenHeader};
+use super::store::{Claim, Claimed, Committed, Release};
+use crate::base::clock::Timestamp;
+
+/// How often one token may be sent: once, and the one last try.
+pub const MAX_TRIES: u8 = 2;
+
+impl TokenHeader {
+    /// Asks to send the refresh token `claim.rt_fp`. Changes the header only
+    /// where the answer is `Granted`.
+    pub fn claim(&mut self, claim: &Claim, now: Timestamp) -> Claimed {
+        if self.rt_fp.is_none() || self.rt_fp != claim.rt_fp {
+            return Claimed::Superseded;
+        }
+        if self.lease_until > now && self.owner != claim.owner {
+            return Claimed::Busy {
+                lease_until: self.lease_until,
+            };
+        }
+        if self.retry_at > now {
+            return Claimed::BackOff {
+                retry_at: self.retry_at,
+                fail_class: self.fail_class,
+            };
+        }
+        let sent_before = if self.intent_fp == self.rt_fp {
+            self.tries
+        } else {
+            0
+        };
+        if sent_before > 0 && (!claim.last_try || sent_before >= MAX_TRIES) {
+            return Claimed::Unknown {
+                tries: sent_before,
+                sent_at: self.sent_at,
+            };
+        }
+        self.version += 1;
+        self.intent_fp = self.rt_fp;
+        self.owner = claim.owner;
+        self.tries = sent_before + 1;
+        self.sent_at = now;
+        self.lease_until = now.plus(claim.lease);
+        Claimed::Granted
+    }
+
+    /// Ends the owner's claim without new tokens. False, and no change, if
+    /// the claim is not the owner's. `clear_intent` takes back this one try:
+    /// an earlier try of unknown outcome stays on record.
+    pub fn release(&mut self, release: &Release) -> bool {
+        if self.owner != release.owner || self.owner == Owner::default() {
+            return false;
+        }
+        self.version += 1;
+        self.owner = Owner::default();
+        self.lease_until = Timestamp(0);
+        self.retry_at = release.retry_at;
+        self.fail_class = release.fail_class;
+        if release.clear_intent {
+            self.tries = self.tries.saturating_sub(1);
+            if self.tries == 0 {
+                self.intent_fp = Fingerprint::NONE;
+            }
+        }
+        true
+    }
+
+    /// Puts the new token in the place of the spent one. The condition is the
+    /// spent token, not the lease: whoever's request won must be able to save.
+    pub fn commit(
+        &mut self,
+        spent: Fingerprint,
+        new: Fingerprint,
+        access_exp: Timestamp,
+    ) -> Committed {
+        if self.rt_fp.is_none() || self.rt_fp != spent {
+            return Committed::Superseded;
+        }
+        self.version += 1;
+        self.rt_fp = new;
+        self.intent_fp = Fingerprint::NONE;
+        self.owner = Owner::default();
+        self.tries = 0;
+        self.lease_until = Timestamp(0);
+        self.retry_at = Timestamp(0);
+        self.fail_class = 0;
+        self.access_exp = access_exp;
+        Committed::Done {
+            version: self.version,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const A: Fingerprint = Fingerprint([1; 16]);
+    const B: Fingerprint = Fingerprint([2; 16]);
+    const LEASE: Duration = Duration::from_secs(15);
+    const T: Timestamp = Timestamp(1_000_000);
+
+    fn header() -> TokenHeader {
+        TokenHeader::new(A, Timestamp(9), T)
+    }
+
+    fn claim(owner: u8, last_try: bool) -> Claim {
+        Claim {
+            rt_fp: A,
+            owner: Owner([owner; 16]),
+            lease: LEASE,
+            last_try,
+        }
+    }
+
+    fn release(owner: u8, clear_intent: bool) -> Release {
+        Release {
+            owner: Owner([owner; 16]),
+            clear_intent,
+            retry_at: Timestamp(0),
+            fail_class: 0,
+        }
+    }
+
+    #[test]
+    fn a_claim_is_granted_once_and_then_busy_unknown_and_one_last_try() {
+        let mut header = header();
+        assert_eq!(header.claim(&claim(1, false), T), Claimed::Granted);
+        let until = T.plus(LEASE);
+        let busy = Claimed::Busy { lease_until: until };
+        assert_eq!(header.claim(&claim(2, false), T), busy);
+        assert_eq!(header.claim(&claim(2, true), T), busy);
+        let unknown = Claimed::Unknown {
+            tries: 1,
+            sent_at: T,
+        };
+        assert_eq!(header.claim(&claim(2, false), until), unknown);
+        assert_eq!(header.claim(&claim(2, true), until), Claimed::Granted);
+        let later = until.plus(LEASE);
+        let spent = Claimed::Unknown {
+            tries: 2,
+            sent_at: until,
+        };
+        assert_eq!(header.claim(&claim(3, true), later), spent);
+    }
+
+    #[test]
+    fn a_claim_of_another_or_no_token_is_superseded() {
+        let mut other = header();
+        other.rt_fp = B;
+        assert_eq!(other.claim(&claim(1, true), T), Claimed::Superseded);
+        let mut none = header();
+        none.rt_fp = Fingerprint::NONE;
+        let mut of_none = claim(1, true);
+        of_none.rt_fp = Fingerprint::NONE;
+        assert_eq!(none.claim(&of_none, T), Claimed::Superseded);
+        let spent_nothing = none.commit(Fingerprint::NONE, B, T);
+        assert_eq!(spent_nothing, Committed::Superseded);
+    }
+
+    #[test]
+    fn a_release_backs_off_and_forgets_only_its_own_try() {
+        let mut header = header();
+        header.claim(&claim(1, false), T);
+        assert!(!header.release(&release(2, true)));
+        let wait = Release {
+            retry_at: Timestamp(T.0 + 5),
+            fail_class: 7,
+            ..release(1, true)
+        };
+        assert!(header.release(&wait));
+        assert!(header.intent_fp.is_none());
+        assert_eq!(
+            header.claim(&claim(1, false), T),
+            Claimed::BackOff {
+                retry_at: Timestamp(T.0 + 5),
+                fail_class: 7
+            }
+        );
+        let later = Timestamp(T.0 + 5);
+        assert_eq!(header.claim(&claim(1, false), later), Claimed::Granted);
+        assert!(header.release(&release(1, false)));
+        assert_eq!(header.claim(&claim(2, true), later), Claimed::Granted);
+        assert!(header.release(&release(2, true)));
+        assert_eq!(header.intent_fp, A, "the first try may have been spent");
+        let unknown = Claimed::Unknown {
+            tries: 1,
+            sent_at: later,
+        };
+        assert_eq!(header.claim(&claim(3, false), later), unknown);
+    }
+
+    #[test]
+    fn a_commit_depends_on_the_spent_token_only() {
+        let mut header = header();
+        header.claim(&claim(1, false), T);
+        let late = T.plus(LEASE * 3);
+        header.claim(&claim(2, true), late);
+        let version = header.version;
+        let done = Committed::Done {
+            version: version + 1,
+        };
+        assert_eq!(header.commit(A, B, Timestamp(77)), done);
+        // When the token was asked for is kept: its life is counted from there.
+        let expected = TokenHeader {
+            version: version + 1,
+            sent_at: late,
+            ..TokenHeader::new(B, Timestamp(77), T)
+        };
+        assert_eq!(header, expected);
+        assert_eq!(header.commit(A, B, T), Committed::Superseded);
+        assert!(!header.release(&release(2, true)));
+    }
+
+    proptest! {
+        /// Any mix of replicas, crashes and clock steps: a token is granted
+        /// at most twice, and the second time only with permission.
+        #[test]
+        fn no_token_is_granted_more_than_twice(
+            steps in proptest::collection::vec((0_u8..4, 1_u8..4, any::<bool>(), 0_u64..30_000), 1..60)
+        ) {
+            let mut header = header();
+            let mut now = T;
+            let mut unsure = 0_u8;
+            for (what, owner, flag, wait) in steps {
+                now = Timestamp(now.0 + wait);
+                let before = header.clone();
+                match what {
+                    0 | 1 => {
+                        let granted = header.claim(&claim(owner, flag), now) == Claimed::Granted;
+                        if granted {
+                            prop_assert!(unsure == 0 || (flag && unsure == 1));
+                            unsure += 1;
+                        } else {
+                            prop_assert_eq!(&header, &before);
+                        }
+                    }
+                    _ => {
+                        if header.release(&release(owner, flag)) && flag {
+                            unsure -= 1;
+                        }
+                    }
+                }
+                prop_assert!(header.version >= before.version);
+                prop_assert!(unsure <= MAX_TRIES);
+            }
+        }
+    }
+}

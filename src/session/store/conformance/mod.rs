@@ -1,0 +1,22 @@
+//! What every store must do, as named cases. Each case uses names of its own,
+//! so one store can stand for all of them.
+//!
+//! Must not know: any particular store.
+
+mod claims;
+mod commits;
+mod entries;
+mod records;
+mod subject;
+
+pub use subject::Subject;
+
+/// Runs every case and tells which failed and why; empty means conforming.
+pub async fn run(subject: &Subject) -> Vec<String> {
+    let mut failures = Vec::new();
+    entries::run(subject, &mut failures).await;
+    records::run(subject, &mut failures).await;
+    claims::run(subject, &mut failures).await;
+    commits::run(subject, &mut failures).await;
+    failures
+}

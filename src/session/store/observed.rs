@@ -1,0 +1,81 @@
+//! Counts and times every operation of a store.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
+};
+use crate::base::clock::Timestamp;
+use crate::session::record::SessionId;
+use crate::telemetry::Telemetry;
+
+pub struct ObservedStore {
+    store: Arc<dyn Store>,
+    telemetry: Telemetry,
+}
+
+impl ObservedStore {
+    pub fn new(store: Arc<dyn Store>, telemetry: Telemetry) -> Self {
+        Self { store, telemetry }
+    }
+
+    async fn observe<T>(
+        &self,
+        operation: &'static str,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let started = Instant::now();
+        let result = call.await;
+        self.telemetry.store_operation(
+            self.store.kind(),
+            operation,
+            result.is_ok(),
+            started.elapsed(),
+        );
+        result
+    }
+}
+
+macro_rules! observed {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $output:ty;)*) => {
+        #[async_trait]
+        impl Store for ObservedStore {
+            fn kind(&self) -> &'static str {
+                self.store.kind()
+            }
+
+            fn is_private(&self) -> bool {
+                self.store.is_private()
+            }
+
+            $(async fn $name(&self, $($argument: $kind),*) -> Result<$output, StoreError> {
+                self.observe(stringify!($name), self.store.$name($($argument),*)).await
+            })*
+        }
+    };
+}
+
+observed! {
+    get_ticket(ticket: Digest) -> Option<Bytes>;
+    put_ticket(ticket: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
+    remove_ticket(ticket: Digest) -> ();
+    load(session: SessionId) -> Loaded;
+    create(session: SessionId, records: NewRecords) -> ();
+    claim(session: SessionId, claim: Claim) -> Claimed;
+    release(session: SessionId, release: Release) -> ();
+    commit(session: SessionId, commit: Commit) -> Committed;
+    put_identity(session: SessionId, identity: Vec<u8>) -> ();
+    touch(session: SessionId, last_seen: Timestamp) -> ();
+    tombstone(session: SessionId, at: Timestamp) -> bool;
+    index_add(index: Digest, session: SessionId, expires_at: Timestamp) -> ();
+    index_list(index: Digest) -> Vec<SessionId>;
+    index_remove(index: Digest, session: SessionId) -> ();
+    once(key: Digest, expires_at: Timestamp) -> Once;
+    once_finish(key: Digest, value: Vec<u8>) -> ();
+    probe() -> ();
+}

@@ -1,0 +1,148 @@
+//! What lies in the server: names of keys and forms of values.
+//!
+//! A session is three plain strings, not one hash: a hash with large fields
+//! is no smaller, and servers invalidate by key, so noting that a session is
+//! in use would evict its identity from every cache. The braces are a hash tag: a cluster keeps the three in one slot, so that one
+//! script and one read may name them.
+
+use bytes::Bytes;
+
+use crate::base::clock::Timestamp;
+use crate::session::record::{HEADER_LENGTH, SessionId, TOKEN_FORMAT, TokenHeader};
+use crate::session::store::{Digest, Loaded, StoreError, StoredSession};
+
+/// First byte of a tombstone, where a live record has `TOKEN_FORMAT`. The
+/// time of ending follows, 8 bytes, big endian.
+const TOMBSTONE_FORMAT: u8 = 0;
+
+/// The names of a session's keys.
+pub struct SessionKeys {
+    /// Plain header and sealed tokens, or a tombstone: decides whether the
+    /// session lives.
+    pub tokens: String,
+    /// Sealed; small, and read on each request that no cache answers.
+    pub identity: String,
+    /// Sealed; not read with the session.
+    pub listing: String,
+}
+
+impl SessionKeys {
+    pub fn new(prefix: &str, session: SessionId) -> Self {
+        let id = hex(&session.0);
+        let name = |kind| format!("{prefix}:{kind}:{{{id}}}");
+        Self {
+            tokens: name('t'),
+            identity: name('i'),
+            listing: name('l'),
+        }
+    }
+}
+
+/// Entries that stand alone: each is one key in a slot of its own.
+#[derive(Clone, Copy)]
+pub enum Entry {
+    /// What a cookie leads to.
+    Ticket,
+    /// The sessions of one subject.
+    Index,
+    /// Single use.
+    Once,
+}
+
+impl Entry {
+    pub fn key(self, prefix: &str, name: Digest) -> String {
+        let kind = match self {
+            Self::Ticket => 'c',
+            Self::Index => 's',
+            Self::Once => 'o',
+        };
+        format!("{prefix}:{kind}:{}", hex(&name.0))
+    }
+}
+
+pub fn probe_key(prefix: &str) -> String {
+    format!("{prefix}:probe")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The value of the token key of a live session.
+pub fn live_value(header: &TokenHeader, tokens: &[u8]) -> Vec<u8> {
+    [&header.encode()[..], tokens].concat()
+}
+
+pub fn tombstone_value(at: Timestamp) -> Vec<u8> {
+    [&[TOMBSTONE_FORMAT][..], &at.0.to_be_bytes()].concat()
+}
+
+/// What the token key and the identity key of a session say together. A
+/// server that is told to evict may drop one of them: then the session is
+/// missing, for nothing can be made of the other.
+pub fn read(tokens: Option<Vec<u8>>, identity: Option<Vec<u8>>) -> Result<Loaded, StoreError> {
+    let Some(record) = tokens.map(Bytes::from) else {
+        return Ok(Loaded::Missing);
+    };
+    match record.split_first() {
+        Some((&TOMBSTONE_FORMAT, at)) => match at.try_into() {
+            Ok(at) => Ok(Loaded::Tombstone {
+                at: Timestamp(u64::from_be_bytes(at)),
+            }),
+            Err(_) => Err(StoreError::Corrupt("tombstone has another length".into())),
+        },
+        Some((&TOKEN_FORMAT, _)) if record.len() >= HEADER_LENGTH => {
+            let header = TokenHeader::decode(&record[..HEADER_LENGTH])
+                .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            Ok(identity.map_or(Loaded::Missing, |identity| {
+                Loaded::Live(StoredSession {
+                    identity: identity.into(),
+                    header,
+                    tokens: record.slice(HEADER_LENGTH..),
+                })
+            }))
+        }
+        _ => Err(StoreError::Corrupt(
+            "token record has another format or length".into(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_names_are_final() {
+        let keys = SessionKeys::new("p", SessionId([0xab; 16]));
+        let id = "ab".repeat(16);
+        assert_eq!(keys.tokens, format!("p:t:{{{id}}}"));
+        assert_eq!(keys.identity, format!("p:i:{{{id}}}"));
+        assert_eq!(keys.listing, format!("p:l:{{{id}}}"));
+        let name = Digest([0xcd; 32]);
+        let hex = "cd".repeat(32);
+        assert_eq!(Entry::Ticket.key("p", name), format!("p:c:{hex}"));
+        assert_eq!(Entry::Index.key("p", name), format!("p:s:{hex}"));
+        assert_eq!(Entry::Once.key("p", name), format!("p:o:{hex}"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(
+            tokens in proptest::collection::vec(any::<u8>(), 0..120),
+            format in 0_u8..3,
+        ) {
+            let mut value = vec![format];
+            value.extend(tokens);
+            let live = format == TOKEN_FORMAT && value.len() >= HEADER_LENGTH;
+            let ended = format == TOMBSTONE_FORMAT && value.len() == 9;
+            let loaded = read(Some(value.clone()), Some(vec![1]));
+            prop_assert_eq!(matches!(loaded, Ok(Loaded::Live(_))), live);
+            prop_assert_eq!(matches!(loaded, Ok(Loaded::Tombstone { .. })), ended);
+            let halved = read(Some(value), None);
+            prop_assert_eq!(matches!(halved, Ok(Loaded::Missing)), live);
+        }
+    }
+}

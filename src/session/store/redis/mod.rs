@@ -1,0 +1,315 @@
+//! Redis or Valkey, 6.2 or later, as the store of several replicas.
+//!
+//! The keys of a session share a slot, all others stand alone, so everything
+//! here works on a cluster too. Keys are never listed; their names hold only
+//! digests and random ids. The server's own clock judges leases.
+
+mod layout;
+mod link;
+mod scripts;
+
+use std::time::Duration;
+
+use ::redis::{Cmd, Script, Value};
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::layout::{Entry, SessionKeys};
+use self::link::{Link, Request};
+use self::scripts::Scripts;
+use super::{
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
+};
+use crate::base::clock::Timestamp;
+use crate::config::checked;
+use crate::session::record::SessionId;
+
+/// Claims and commits get more time than reads: giving up on them costs more.
+const PATIENCE: u32 = 4;
+/// As large as an ordinary record, so that full memory shows.
+const PROBE_LENGTH: usize = 4096;
+const PROBE_TTL_MILLIS: u64 = 60_000;
+
+pub struct RedisStore {
+    link: Link,
+    scripts: Scripts,
+    prefix: String,
+    timeout: Duration,
+}
+
+impl RedisStore {
+    /// Starts connecting in the background, on the runtime of the caller; the
+    /// server may come and go. Errors tell of the settings only. `timeout`
+    /// is what a read may take.
+    pub fn new(settings: &checked::Redis, timeout: Duration) -> Result<Self, StoreError> {
+        Ok(Self {
+            link: Link::start(link::client(settings)?, timeout)?,
+            scripts: Scripts::new(),
+            prefix: settings.key_prefix.clone(),
+            timeout,
+        })
+    }
+
+    fn session_keys(&self, session: SessionId) -> SessionKeys {
+        SessionKeys::new(&self.prefix, session)
+    }
+
+    fn key(&self, entry: Entry, name: Digest) -> String {
+        entry.key(&self.prefix, name)
+    }
+
+    async fn send<T: ::redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        let request = Request::Command(command);
+        self.link.call(request, self.timeout).await
+    }
+
+    async fn eval<T: ::redis::FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+    ) -> Result<T, StoreError> {
+        let mut invocation = script.prepare_invoke();
+        for key in keys {
+            invocation.key(*key);
+        }
+        for argument in arguments {
+            invocation.arg(*argument);
+        }
+        let request = Request::Script(&invocation);
+        self.link.call(request, self.timeout * PATIENCE).await
+    }
+}
+
+fn decimal(time: Timestamp) -> Vec<u8> {
+    // PEXPIREAT takes a signed number.
+    let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
+    millis.to_string().into_bytes()
+}
+
+fn odd_answer() -> StoreError {
+    StoreError::Corrupt("a script answered in another form".into())
+}
+
+/// A script's answer: a word and up to two numbers.
+fn word_and_numbers(answer: &[Value]) -> Result<(&[u8], [u64; 2]), StoreError> {
+    let Some((Value::BulkString(word), rest)) = answer.split_first() else {
+        return Err(odd_answer());
+    };
+    let mut numbers = [0; 2];
+    for (slot, value) in numbers.iter_mut().zip(rest) {
+        let Value::Int(number) = value else {
+            return Err(odd_answer());
+        };
+        *slot = u64::try_from(*number).map_err(|_| odd_answer())?;
+    }
+    Ok((word, numbers))
+}
+
+#[async_trait]
+impl Store for RedisStore {
+    fn kind(&self) -> &'static str {
+        "redis"
+    }
+
+    fn is_private(&self) -> bool {
+        false
+    }
+
+    async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError> {
+        let value: Option<Vec<u8>> = self
+            .send(::redis::cmd("GET").arg(self.key(Entry::Ticket, ticket)))
+            .await?;
+        Ok(value.map(Bytes::from))
+    }
+
+    async fn put_ticket(
+        &self,
+        ticket: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut command = ::redis::cmd("SET");
+        command.arg(self.key(Entry::Ticket, ticket)).arg(value);
+        self.send(command.arg("PXAT").arg(decimal(expires_at)))
+            .await
+    }
+
+    async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError> {
+        self.send(::redis::cmd("DEL").arg(self.key(Entry::Ticket, ticket)))
+            .await
+    }
+
+    async fn load(&self, session: SessionId) -> Result<Loaded, StoreError> {
+        let keys = self.session_keys(session);
+        let mut command = ::redis::cmd("MGET");
+        command.arg(&keys.tokens).arg(&keys.identity);
+        let [tokens, identity]: [Option<Vec<u8>>; 2] = self.send(&command).await?;
+        layout::read(tokens, identity)
+    }
+
+    async fn create(&self, session: SessionId, records: NewRecords) -> Result<(), StoreError> {
+        let arguments: [&[u8]; 4] = [
+            &layout::live_value(&records.header, &records.tokens),
+            &records.identity,
+            &records.listing,
+            &decimal(records.expires_at),
+        ];
+        let keys = self.session_keys(session);
+        let keys = [&*keys.tokens, &keys.identity, &keys.listing];
+        let made: bool = self.eval(&self.scripts.create, &keys, &arguments).await?;
+        if !made {
+            return Err(StoreError::already_exists());
+        }
+        Ok(())
+    }
+
+    async fn claim(&self, session: SessionId, claim: Claim) -> Result<Claimed, StoreError> {
+        let lease = claim.lease.as_millis().to_string();
+        let last_try: &[u8] = if claim.last_try { b"1" } else { b"0" };
+        let arguments = [
+            &claim.rt_fp.0[..],
+            &claim.owner.0,
+            lease.as_bytes(),
+            last_try,
+        ];
+        let keys = self.session_keys(session);
+        let keys = [&*keys.tokens];
+        let answer: Vec<Value> = self.eval(&self.scripts.claim, &keys, &arguments).await?;
+        let (word, [first, second]) = word_and_numbers(&answer)?;
+        let small = |number| u8::try_from(number).map_err(|_| odd_answer());
+        Ok(match word {
+            b"granted" => Claimed::Granted,
+            b"busy" => Claimed::Busy {
+                lease_until: Timestamp(first),
+            },
+            b"backoff" => Claimed::BackOff {
+                retry_at: Timestamp(first),
+                fail_class: small(second)?,
+            },
+            b"unknown" => Claimed::Unknown {
+                sent_at: Timestamp(first),
+                tries: small(second)?,
+            },
+            b"superseded" => Claimed::Superseded,
+            b"gone" => Claimed::Gone,
+            _ => return Err(odd_answer()),
+        })
+    }
+
+    async fn release(&self, session: SessionId, release: Release) -> Result<(), StoreError> {
+        let clear_intent: &[u8] = if release.clear_intent { b"1" } else { b"0" };
+        let arguments = [
+            &release.owner.0[..],
+            clear_intent,
+            &release.retry_at.0.to_be_bytes(),
+            &[release.fail_class],
+        ];
+        let keys = self.session_keys(session);
+        let keys = [&*keys.tokens];
+        let _: Vec<Value> = self.eval(&self.scripts.release, &keys, &arguments).await?;
+        Ok(())
+    }
+
+    async fn commit(&self, session: SessionId, commit: Commit) -> Result<Committed, StoreError> {
+        // A sealed identity is never empty.
+        let arguments = [
+            &commit.spent_fp.0[..],
+            &commit.new_fp.0,
+            &commit.access_exp.0.to_be_bytes(),
+            &commit.tokens,
+            commit.identity.as_deref().unwrap_or_default(),
+        ];
+        let keys = self.session_keys(session);
+        let keys = [&*keys.tokens, &keys.identity];
+        let answer: Vec<Value> = self.eval(&self.scripts.commit, &keys, &arguments).await?;
+        match word_and_numbers(&answer)? {
+            (b"done", [version, _]) => Ok(Committed::Done { version }),
+            (b"superseded", _) => Ok(Committed::Superseded),
+            (b"gone", _) => Ok(Committed::Gone),
+            _ => Err(odd_answer()),
+        }
+    }
+
+    async fn put_identity(&self, session: SessionId, identity: Vec<u8>) -> Result<(), StoreError> {
+        let keys = self.session_keys(session);
+        let keys = [&*keys.tokens, &keys.identity];
+        let script = &self.scripts.put_identity;
+        let _: Vec<Value> = self.eval(script, &keys, &[&identity]).await?;
+        Ok(())
+    }
+
+    async fn touch(&self, session: SessionId, last_seen: Timestamp) -> Result<(), StoreError> {
+        let keys = self.session_keys(session);
+        let arguments: [&[u8]; 1] = [&last_seen.0.to_be_bytes()];
+        let keys = [&*keys.tokens];
+        let _: Vec<Value> = self.eval(&self.scripts.touch, &keys, &arguments).await?;
+        Ok(())
+    }
+
+    async fn tombstone(&self, session: SessionId, at: Timestamp) -> Result<bool, StoreError> {
+        let keys = self.session_keys(session);
+        let keys = [&*keys.tokens, &keys.identity, &keys.listing];
+        let value = layout::tombstone_value(at);
+        self.eval(&self.scripts.tombstone, &keys, &[&value]).await
+    }
+
+    async fn index_add(
+        &self,
+        index: Digest,
+        session: SessionId,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let arguments: [&[u8]; 2] = [&session.0, &decimal(expires_at)];
+        let key = self.key(Entry::Index, index);
+        self.eval(&self.scripts.index_add, &[&key], &arguments)
+            .await
+    }
+
+    async fn index_list(&self, index: Digest) -> Result<Vec<SessionId>, StoreError> {
+        let key = self.key(Entry::Index, index);
+        let members: Vec<Vec<u8>> = self.eval(&self.scripts.index_list, &[&key], &[]).await?;
+        let foreign = |_| StoreError::Corrupt("an index holds something else".into());
+        members
+            .into_iter()
+            .map(|member| member.try_into().map(SessionId).map_err(foreign))
+            .collect()
+    }
+
+    async fn index_remove(&self, index: Digest, session: SessionId) -> Result<(), StoreError> {
+        let mut command = ::redis::cmd("ZREM");
+        command.arg(self.key(Entry::Index, index)).arg(&session.0);
+        self.send(&command).await
+    }
+
+    async fn once(&self, key: Digest, expires_at: Timestamp) -> Result<Once, StoreError> {
+        let name = self.key(Entry::Once, key);
+        let seen: Option<Vec<u8>> = self
+            .eval(&self.scripts.once, &[&name], &[&decimal(expires_at)])
+            .await?;
+        Ok(seen.map_or(Once::First, |value| Once::Seen(value.into())))
+    }
+
+    async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError> {
+        let mut command = ::redis::cmd("SET");
+        command.arg(self.key(Entry::Once, key)).arg(value);
+        self.send(command.arg("XX").arg("KEEPTTL")).await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        let key = layout::probe_key(&self.prefix);
+        let mut command = ::redis::cmd("SET");
+        command.arg(&key).arg(vec![0_u8; PROBE_LENGTH]);
+        let _: () = self.send(command.arg("PX").arg(PROBE_TTL_MILLIS)).await?;
+        let value: Vec<u8> = self.send(::redis::cmd("GET").arg(&key)).await?;
+        if value.len() != PROBE_LENGTH {
+            return Err(StoreError::Corrupt(
+                "what was written is not read back".into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

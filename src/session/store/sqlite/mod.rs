@@ -1,0 +1,224 @@
+//! The embedded store: one SQLite file (WAL, synchronous=FULL).
+//!
+//! Writes go to one thread that commits them in groups and answers after the
+//! commit; reads go to two threads with connections of their own. Runtime
+//! workers never touch the file. Other processes may open it at the same
+//! time (hand-over at an upgrade).
+
+mod reader;
+mod schema;
+mod statements;
+mod writer;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use self::reader::Readers;
+use self::writer::Writer;
+use super::{
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
+};
+use crate::base::clock::{Clock, Timestamp};
+use crate::session::record::SessionId;
+
+/// Longer than any commit of a disk that works; the request gives up first.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+pub struct SqliteStore {
+    writer: Writer,
+    readers: Readers,
+    clock: Clock,
+    namespace: String,
+}
+
+impl SqliteStore {
+    /// Opens or creates the database. Errors name the path and the cure.
+    pub fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        let connection = schema::open(path)?;
+        let namespace = schema::namespace(&connection)?;
+        let readers = Readers::start(path)?;
+        let writer = Writer::start(connection, clock.clone())?;
+        Ok(Self {
+            writer,
+            readers,
+            clock,
+            namespace,
+        })
+    }
+
+    /// The name of this database, made at its creation: bound into every
+    /// seal, so that records of two databases cannot be mixed.
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = self.clock.clone();
+        let answer = self
+            .writer
+            .submit(move |connection| job(connection, clock.now()))?;
+        in_time(answer).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let clock = self.clock.clone();
+        let answer = self
+            .readers
+            .submit(move |connection| job(connection, clock.now()))?;
+        in_time(answer).await
+    }
+}
+
+type Answer<T> = tokio::sync::oneshot::Receiver<Result<T, StoreError>>;
+
+async fn in_time<T>(answer: Answer<T>) -> Result<T, StoreError> {
+    match tokio::time::timeout(DEADLINE, answer).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(StoreError::Unavailable("database thread ended".into())),
+        Err(_) => Err(StoreError::Unavailable(format!(
+            "database did not answer within {} s",
+            DEADLINE.as_secs()
+        ))),
+    }
+}
+
+/// What an error of SQLite means to the caller. Messages of SQLite hold
+/// names of tables and files, never values.
+impl StoreError {
+    fn from_sqlite(error: &rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode;
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly) => Self::Refused(text),
+            Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
+                Self::Credentials(text)
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(text),
+            _ => Self::Unavailable(text),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::from_sqlite(&error)
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    fn kind(&self) -> &'static str {
+        "embedded"
+    }
+
+    fn is_private(&self) -> bool {
+        true
+    }
+
+    async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError> {
+        self.read(move |db, now| statements::get_ticket(db, now, ticket))
+            .await
+    }
+
+    async fn put_ticket(
+        &self,
+        ticket: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |db, _| statements::put_ticket(db, ticket, &value, expires_at))
+            .await
+    }
+
+    async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError> {
+        self.write(move |db, _| statements::remove_ticket(db, ticket))
+            .await
+    }
+
+    async fn load(&self, session: SessionId) -> Result<Loaded, StoreError> {
+        self.read(move |db, now| statements::load(db, now, session))
+            .await
+    }
+
+    async fn create(&self, session: SessionId, records: NewRecords) -> Result<(), StoreError> {
+        self.write(move |db, now| statements::create(db, now, session, &records))
+            .await
+    }
+
+    async fn claim(&self, session: SessionId, claim: Claim) -> Result<Claimed, StoreError> {
+        self.write(move |db, now| statements::claim(db, now, session, &claim))
+            .await
+    }
+
+    async fn release(&self, session: SessionId, release: Release) -> Result<(), StoreError> {
+        self.write(move |db, now| statements::release(db, now, session, &release))
+            .await
+    }
+
+    async fn commit(&self, session: SessionId, commit: Commit) -> Result<Committed, StoreError> {
+        self.write(move |db, now| statements::commit(db, now, session, &commit))
+            .await
+    }
+
+    async fn put_identity(&self, session: SessionId, identity: Vec<u8>) -> Result<(), StoreError> {
+        self.write(move |db, now| statements::put_identity(db, now, session, &identity))
+            .await
+    }
+
+    async fn touch(&self, session: SessionId, last_seen: Timestamp) -> Result<(), StoreError> {
+        self.write(move |db, now| statements::touch(db, now, session, last_seen))
+            .await
+    }
+
+    async fn tombstone(&self, session: SessionId, at: Timestamp) -> Result<bool, StoreError> {
+        self.write(move |db, now| statements::tombstone(db, now, session, at))
+            .await
+    }
+
+    async fn index_add(
+        &self,
+        index: Digest,
+        session: SessionId,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |db, _| statements::index_add(db, index, session, expires_at))
+            .await
+    }
+
+    async fn index_list(&self, index: Digest) -> Result<Vec<SessionId>, StoreError> {
+        self.read(move |db, now| statements::index_list(db, now, index))
+            .await
+    }
+
+    async fn index_remove(&self, index: Digest, session: SessionId) -> Result<(), StoreError> {
+        self.write(move |db, _| statements::index_remove(db, index, session))
+            .await
+    }
+
+    async fn once(&self, key: Digest, expires_at: Timestamp) -> Result<Once, StoreError> {
+        self.write(move |db, now| statements::once(db, now, key, expires_at))
+            .await
+    }
+
+    async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError> {
+        self.write(move |db, now| statements::once_finish(db, now, key, &value))
+            .await
+    }
+
+    async fn probe(&self) -> Result<(), StoreError> {
+        self.write(statements::write_probe).await?;
+        self.read(|db, _| statements::read_probe(db)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

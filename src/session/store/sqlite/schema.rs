@@ -1,0 +1,156 @@
+//! The file: how it is opened, what tables it has, whose it is.
+
+use std::fs::{OpenOptions, Permissions};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::base::random;
+use crate::session::store::StoreError;
+
+/// "vsti": marks the file as ours.
+const APPLICATION_ID: i32 = 0x7673_7469;
+/// The layout below.
+pub const VERSION: i32 = 1;
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Times are milliseconds since 1970. A session with `ended_at` is a
+/// tombstone: its other columns are empty.
+const TABLES: &str = "
+    CREATE TABLE installation (
+        namespace TEXT NOT NULL PRIMARY KEY
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE ticket (
+        name BLOB NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX ticket_expiry ON ticket (expires_at);
+    CREATE TABLE session (
+        id BLOB NOT NULL PRIMARY KEY,
+        header BLOB NOT NULL,
+        identity BLOB NOT NULL,
+        tokens BLOB NOT NULL,
+        listing BLOB NOT NULL,
+        ended_at INTEGER,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX session_expiry ON session (expires_at);
+    CREATE TABLE member (
+        list BLOB NOT NULL,
+        session BLOB NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (list, session)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX member_expiry ON member (expires_at);
+    CREATE TABLE once (
+        key BLOB NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX once_expiry ON once (expires_at);
+    CREATE TABLE probe (
+        id INTEGER NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// Opens the file for writing; creates it, readable by its owner only, or
+/// checks that it is ours and of a layout that we know.
+pub fn open(path: &Path) -> Result<Connection, StoreError> {
+    let at = |error: &dyn std::fmt::Display| {
+        StoreError::Unavailable(format!("{}: {error}", path.display()))
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| at(&error))?;
+    let mode = file.metadata().map_err(|error| at(&error))?.permissions();
+    if mode.mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))
+            .map_err(|error| at(&error))?;
+    }
+    drop(file);
+    let mut connection = connect(path)?;
+    let found: i32 = pragma(&connection, "user_version")?;
+    let owner: i32 = pragma(&connection, "application_id")?;
+    let tables: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables > 0 && owner != APPLICATION_ID {
+        return Err(at(&"is a database of another program"));
+    }
+    if found > VERSION {
+        return Err(at(&format!(
+            "was written by a newer release (layout {found}, this one knows {VERSION}); \
+             run that release or restore the copy made before the upgrade"
+        )));
+    }
+    if tables == 0 {
+        // Only an empty file takes it; it must precede the first table.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(at(
+            &"does not allow a write-ahead log; use a local file system",
+        ));
+    }
+    if tables == 0 {
+        create(&mut connection)?;
+    }
+    Ok(connection)
+}
+
+/// Another connection to a database that was opened before.
+pub fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "journal_size_limit", 16 * 1024 * 1024)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    Ok(connection)
+}
+
+/// In one transaction, so that a crash leaves nothing half made; another
+/// process may have been faster.
+fn create(connection: &mut Connection) -> Result<(), StoreError> {
+    let transaction =
+        connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    if pragma::<i32>(&transaction, "user_version")? == 0 {
+        transaction.execute_batch(TABLES)?;
+        let namespace: String = random::bytes::<16>()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        transaction.execute(
+            "INSERT INTO installation (namespace) VALUES (?1)",
+            [namespace],
+        )?;
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+        transaction.pragma_update(None, "user_version", VERSION)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+pub fn namespace(connection: &Connection) -> Result<String, StoreError> {
+    let namespace =
+        connection.query_row("SELECT namespace FROM installation", [], |row| row.get(0))?;
+    Ok(namespace)
+}
+
+fn pragma<T: rusqlite::types::FromSql>(
+    connection: &Connection,
+    name: &str,
+) -> Result<T, StoreError> {
+    Ok(connection.pragma_query_value(None, name, |row| row.get(0))?)
+}

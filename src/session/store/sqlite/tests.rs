@@ -1,0 +1,242 @@
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+
+use super::*;
+use crate::session::record::{Fingerprint, TokenHeader};
+use crate::session::store::conformance::{self, Subject};
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn records(clock: &Clock, expires_at: Timestamp) -> NewRecords {
+    NewRecords {
+        identity: vec![1; 100],
+        header: TokenHeader::new(Fingerprint([1; 16]), expires_at, clock.now()),
+        tokens: vec![2; 3000],
+        listing: vec![3; 100],
+        expires_at,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn passes_conformance() {
+    let folder = folder();
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&folder.path().join("db"), clock.clone()).unwrap();
+    let failures = conformance::run(&Subject::with_clock(Arc::new(store), clock)).await;
+    assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[tokio::test]
+async fn a_second_opening_sees_what_the_first_wrote() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    let clock = Clock::movable();
+    let first = SqliteStore::open(&path, clock.clone()).unwrap();
+    let second = SqliteStore::open(&path, clock.clone()).unwrap();
+    assert_eq!(first.namespace(), second.namespace());
+    assert_eq!(first.namespace().len(), 32);
+    let name = Digest([7; 32]);
+    let later = clock.now().plus(Duration::from_secs(60));
+    first.put_ticket(name, b"x".to_vec(), later).await.unwrap();
+    assert!(second.get_ticket(name).await.unwrap().is_some());
+    second.remove_ticket(name).await.unwrap();
+    assert!(first.get_ticket(name).await.unwrap().is_none());
+    drop((first, second));
+    let third = SqliteStore::open(&path, clock).unwrap();
+    assert!(third.get_ticket(name).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn the_file_is_for_its_owner_only_and_synced_fully() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    let store = SqliteStore::open(&path, Clock::system()).unwrap();
+    store.probe().await.unwrap();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{:?}", entry.path());
+    }
+    let settings = store
+        .write(|db, _| {
+            let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            Ok((number("synchronous")?, number("auto_vacuum")?))
+        })
+        .await
+        .unwrap();
+    assert_eq!(settings, (2, 2), "FULL, INCREMENTAL");
+}
+
+#[test]
+fn a_newer_layout_is_refused_with_a_cure() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    drop(SqliteStore::open(&path, Clock::system()).unwrap());
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other
+        .pragma_update(None, "user_version", schema::VERSION + 1)
+        .unwrap();
+    let error = SqliteStore::open(&path, Clock::system())
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("newer release"), "{error}");
+}
+
+#[test]
+fn a_foreign_or_impossible_file_is_refused() {
+    let folder = folder();
+    let foreign = folder.path().join("foreign");
+    let other = rusqlite::Connection::open(&foreign).unwrap();
+    other.execute_batch("CREATE TABLE x (y)").unwrap();
+    let error = SqliteStore::open(&foreign, Clock::system()).err().unwrap();
+    assert!(error.to_string().contains("another program"), "{error}");
+    let garbage = folder.path().join("garbage");
+    std::fs::write(
+        &garbage,
+        "not a database, but long enough to look at".repeat(100),
+    )
+    .unwrap();
+    let error = SqliteStore::open(&garbage, Clock::system()).err().unwrap();
+    assert!(matches!(error, StoreError::Corrupt(_)), "{error}");
+    let nowhere = folder.path().join("absent/db");
+    let error = SqliteStore::open(&nowhere, Clock::system()).err().unwrap();
+    assert!(error.to_string().contains("absent"), "{error}");
+}
+
+#[tokio::test]
+async fn one_failed_operation_leaves_the_others_of_its_group() {
+    let folder = folder();
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&folder.path().join("db"), clock.clone()).unwrap();
+    let later = clock.now().plus(Duration::from_secs(60));
+    let taken = SessionId([1; 16]);
+    store.create(taken, records(&clock, later)).await.unwrap();
+    let (a, b, c) = tokio::join!(
+        store.create(SessionId([2; 16]), records(&clock, later)),
+        store.create(taken, records(&clock, later)),
+        store.create(SessionId([3; 16]), records(&clock, later)),
+    );
+    assert!(a.is_ok() && b.is_err() && c.is_ok());
+    for id in [2, 3] {
+        let loaded = store.load(SessionId([id; 16])).await.unwrap();
+        assert!(matches!(loaded, Loaded::Live(_)));
+    }
+}
+
+#[tokio::test]
+async fn sec_ses_25_expired_rows_are_swept_in_batches() {
+    let folder = folder();
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&folder.path().join("db"), clock.clone()).unwrap();
+    let soon = clock.now().plus(Duration::from_secs(60));
+    let later = clock.now().plus(Duration::from_secs(6000));
+    for n in 0..150_u8 {
+        let name = Digest([n; 32]);
+        let id = SessionId([n; 16]);
+        store.put_ticket(name, vec![n], soon).await.unwrap();
+        store.create(id, records(&clock, soon)).await.unwrap();
+        store.index_add(Digest([0; 32]), id, soon).await.unwrap();
+        store.once(name, soon).await.unwrap();
+    }
+    store
+        .put_ticket(Digest([200; 32]), vec![1], later)
+        .await
+        .unwrap();
+    clock.advance(61_000);
+    let sweep = || store.write(|db, now| statements::sweep(db, now, 100));
+    assert!(sweep().await.unwrap());
+    assert!(!sweep().await.unwrap());
+    let left = store
+        .read(|db, _| {
+            let count = |table: &str| {
+                db.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+                    row.get::<_, i64>(0)
+                })
+            };
+            Ok([
+                count("ticket")?,
+                count("session")?,
+                count("member")?,
+                count("once")?,
+            ])
+        })
+        .await
+        .unwrap();
+    assert_eq!(left, [1, 0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_changed_header_is_corrupt_not_a_panic() {
+    let folder = folder();
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&folder.path().join("db"), clock.clone()).unwrap();
+    let id = SessionId([1; 16]);
+    let later = clock.now().plus(Duration::from_secs(60));
+    store.create(id, records(&clock, later)).await.unwrap();
+    store
+        .write(|db, _| Ok(db.execute("UPDATE session SET header = x'00ff'", [])?))
+        .await
+        .unwrap();
+    assert!(matches!(store.load(id).await, Err(StoreError::Corrupt(_))));
+}
+
+#[tokio::test]
+async fn what_was_answered_is_in_the_files() {
+    let folder = folder();
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&folder.path().join("db"), clock.clone()).unwrap();
+    let later = clock.now().plus(Duration::from_secs(60));
+    let id = SessionId([1; 16]);
+    store.create(id, records(&clock, later)).await.unwrap();
+    store.tombstone(id, clock.now()).await.unwrap();
+    // As after a kill: copied while the first still has everything open.
+    let copy = tempfile::tempdir().unwrap();
+    for file in ["db", "db-wal"] {
+        std::fs::copy(folder.path().join(file), copy.path().join(file)).unwrap();
+    }
+    let again = SqliteStore::open(&copy.path().join("db"), clock).unwrap();
+    let loaded = again.load(id).await.unwrap();
+    assert!(matches!(loaded, Loaded::Tombstone { .. }), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_and_recovers() {
+    let folder = folder();
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&folder.path().join("db"), clock.clone()).unwrap();
+    let later = clock.now().plus(Duration::from_secs(60));
+    let id = SessionId([1; 16]);
+    store.create(id, records(&clock, later)).await.unwrap();
+    let limit = |pages: i64| {
+        store.write(move |db, _| {
+            let set = format!("PRAGMA max_page_count = {pages}");
+            Ok(db.query_row(&set, [], |row| row.get::<_, i64>(0))?)
+        })
+    };
+    // SQLite never goes below the present size.
+    limit(1).await.unwrap();
+    let large = vec![1; 1 << 20];
+    let full = store
+        .put_ticket(Digest([1; 32]), large.clone(), later)
+        .await;
+    assert!(matches!(full, Err(StoreError::Refused(_))), "{full:?}");
+    let (full, fits) = tokio::join!(
+        store.put_ticket(Digest([1; 32]), large.clone(), later),
+        store.tombstone(id, clock.now()),
+    );
+    assert!(matches!(full, Err(StoreError::Refused(_))), "{full:?}");
+    fits.unwrap();
+    let loaded = store.load(id).await.unwrap();
+    assert!(
+        matches!(loaded, Loaded::Tombstone { .. }),
+        "signing out works"
+    );
+    limit(1 << 30).await.unwrap();
+    store
+        .put_ticket(Digest([1; 32]), large, later)
+        .await
+        .unwrap();
+}

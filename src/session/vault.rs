@@ -1,0 +1,288 @@
+//! The sealed halves of the records: who can open what, and what each seal
+//! repeats so that records cannot be swapped.
+//!
+//! The ticket record opens with ring key and ticket secret together, and
+//! holds the session's own random data key; identity and tokens open with
+//! that. The listing opens with a ring key alone, so that an operator can see
+//! and end sessions without a ticket.
+
+use std::sync::Arc;
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::record::{Fingerprint, SessionId, TokenHeader};
+use super::store::Digest;
+use crate::base::clock::Timestamp;
+use crate::base::key_ring::RingKey;
+use crate::base::random;
+use crate::base::seal::{self, Binding, BrokenSeal};
+use crate::model::identity::Identity;
+use crate::model::tokens::TokenSet;
+
+/// Opens the records of one session. Unprintable; wiped when dropped.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct DataKey([u8; 32]);
+
+/// What a ticket leads to.
+pub struct TicketRecord {
+    pub session: SessionId,
+    pub data_key: DataKey,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+}
+
+const TICKET_LENGTH: usize = 16 + 32 + 8 + 8;
+
+impl TicketRecord {
+    pub fn seal(&self, key: &RingKey, secret: &[u8; 32], name: Digest, namespace: &str) -> Vec<u8> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(TICKET_LENGTH));
+        plain.extend_from_slice(&self.session.0);
+        plain.extend_from_slice(&self.data_key.0);
+        plain.extend_from_slice(&self.created_at.0.to_be_bytes());
+        plain.extend_from_slice(&self.expires_at.0.to_be_bytes());
+        let sealing = Zeroizing::new(key.derive("ticket record", &[secret]));
+        seal::seal(&sealing, binding(namespace, "ticket", &name.0), &plain)
+    }
+
+    pub fn open(
+        key: &RingKey,
+        secret: &[u8; 32],
+        name: Digest,
+        namespace: &str,
+        sealed: &[u8],
+    ) -> Result<Self, BrokenSeal> {
+        let sealing = Zeroizing::new(key.derive("ticket record", &[secret]));
+        let plain = seal::open(&sealing, binding(namespace, "ticket", &name.0), sealed)?;
+        let plain = Zeroizing::new(plain);
+        let (session, rest) = plain.split_first_chunk().ok_or(BrokenSeal)?;
+        let (data_key, rest) = rest.split_first_chunk().ok_or(BrokenSeal)?;
+        let (created_at, rest) = rest.split_first_chunk().ok_or(BrokenSeal)?;
+        let expires_at = rest.try_into().map_err(|_| BrokenSeal)?;
+        Ok(Self {
+            session: SessionId(*session),
+            data_key: DataKey(*data_key),
+            created_at: Timestamp(u64::from_be_bytes(*created_at)),
+            expires_at: Timestamp(u64::from_be_bytes(expires_at)),
+        })
+    }
+}
+
+/// Seals and opens the records of one session.
+pub struct Vault {
+    namespace: Arc<str>,
+    session: SessionId,
+    data_key: DataKey,
+}
+
+impl DataKey {
+    pub fn generate() -> Self {
+        Self(random::bytes())
+    }
+}
+
+impl Vault {
+    pub fn new(namespace: Arc<str>, session: SessionId, data_key: DataKey) -> Self {
+        Self {
+            namespace,
+            session,
+            data_key,
+        }
+    }
+
+    pub fn seal_identity(&self, identity: &Identity) -> Vec<u8> {
+        let plain = serde_json::to_vec(identity).expect("an identity has only JSON's own forms");
+        self.seal("identity", &plain)
+    }
+
+    pub fn open_identity(&self, sealed: &[u8]) -> Result<Identity, BrokenSeal> {
+        let plain = self.open("identity", sealed)?;
+        serde_json::from_slice(&plain).map_err(|_| BrokenSeal)
+    }
+
+    /// The body repeats the header's fingerprint, and a version that the
+    /// header has reached: a body of an earlier or later token does not pass
+    /// for this one.
+    pub fn seal_tokens(&self, tokens: &TokenSet, version: u64) -> Vec<u8> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(8192));
+        let fingerprint = self.fingerprint(tokens.refresh_token.as_ref());
+        plain.extend_from_slice(&fingerprint.0);
+        plain.extend_from_slice(&version.to_be_bytes());
+        serde_json::to_writer(&mut *plain, tokens).expect("tokens have only JSON's own forms");
+        self.seal("tokens", &plain)
+    }
+
+    pub fn open_tokens(&self, header: &TokenHeader, sealed: &[u8]) -> Result<TokenSet, BrokenSeal> {
+        let plain = self.open("tokens", sealed)?;
+        let (fingerprint, rest) = plain.split_first_chunk().ok_or(BrokenSeal)?;
+        let (version, body) = rest.split_first_chunk().ok_or(BrokenSeal)?;
+        let fits = Fingerprint(*fingerprint) == header.rt_fp
+            && u64::from_be_bytes(*version) <= header.version;
+        if !fits {
+            return Err(BrokenSeal);
+        }
+        serde_json::from_slice(body).map_err(|_| BrokenSeal)
+    }
+
+    pub fn fingerprint(&self, refresh_token: Option<&SecretString>) -> Fingerprint {
+        let Some(token) = refresh_token else {
+            return Fingerprint::NONE;
+        };
+        let key = blake3::derive_key("vestibule 2026 refresh token fingerprint", &self.data_key.0);
+        let digest = blake3::keyed_hash(&key, token.expose_secret().as_bytes());
+        let mut fingerprint = [0; 16];
+        fingerprint.copy_from_slice(&digest.as_bytes()[..16]);
+        Fingerprint(fingerprint)
+    }
+
+    fn seal(&self, kind: &'static str, plain: &[u8]) -> Vec<u8> {
+        let binding = binding(&self.namespace, kind, &self.session.0);
+        seal::seal(&self.data_key.0, binding, plain)
+    }
+
+    fn open(&self, kind: &'static str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BrokenSeal> {
+        let binding = binding(&self.namespace, kind, &self.session.0);
+        seal::open(&self.data_key.0, binding, sealed).map(Zeroizing::new)
+    }
+}
+
+/// What an operator sees of a session.
+#[derive(Serialize)]
+pub struct Listing<'a> {
+    pub issuer: &'a str,
+    pub subject: &'a str,
+    /// How the person is called: user name, mail address or name.
+    pub label: Option<&'a str>,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    /// "Firefox", "Chrome", …; never the whole field.
+    pub browser: Option<&'static str>,
+}
+
+impl Listing<'_> {
+    /// key id 2 | seal
+    pub fn seal(&self, key: &RingKey, session: SessionId, namespace: &str) -> Vec<u8> {
+        let plain = serde_json::to_vec(self).expect("a listing has only JSON's own forms");
+        let sealing = Zeroizing::new(key.derive("listing", &[]));
+        let mut out = key.id().0.to_vec();
+        let binding = binding(namespace, "listing", &session.0);
+        out.extend(seal::seal(&sealing, binding, &plain));
+        out
+    }
+}
+
+/// The family of a browser. The order matters: most of them also name others.
+pub fn browser_family(user_agent: &str) -> &'static str {
+    const FAMILIES: [(&str, &str); 7] = [
+        ("Edg", "Edge"),
+        ("OPR/", "Opera"),
+        ("Firefox/", "Firefox"),
+        ("FxiOS/", "Firefox"),
+        ("Chrome/", "Chrome"),
+        ("CriOS/", "Chrome"),
+        ("Safari/", "Safari"),
+    ];
+    FAMILIES
+        .iter()
+        .find(|(mark, _)| user_agent.contains(mark))
+        .map_or("other", |(_, family)| family)
+}
+
+fn binding<'a>(namespace: &'a str, kind: &'static str, name: &'a [u8]) -> Binding<'a> {
+    Binding {
+        namespace,
+        kind,
+        name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::key_ring::KeyRing;
+
+    fn vault(session: u8) -> Vault {
+        Vault::new("n".into(), SessionId([session; 16]), DataKey([9; 32]))
+    }
+
+    fn tokens(refresh: &str) -> TokenSet {
+        TokenSet {
+            access_token: "access".to_owned().into(),
+            refresh_token: Some(refresh.to_owned().into()),
+            id_token: None,
+            access_expires_at: Timestamp(5),
+            received_at: Timestamp(4),
+            scope: None,
+        }
+    }
+
+    #[test]
+    fn sec_ses_22_token_bodies_of_another_record_or_token_do_not_open() {
+        let ours = vault(1);
+        let tokens = tokens("r1");
+        let rt_fp = ours.fingerprint(tokens.refresh_token.as_ref());
+        let header = TokenHeader::new(rt_fp, Timestamp(5), Timestamp(4));
+        let sealed = ours.seal_tokens(&tokens, 1);
+        let read = ours.open_tokens(&header, &sealed).unwrap();
+        assert_eq!(read.access_token.expose_secret(), "access");
+        assert_eq!(read.refresh_token.unwrap().expose_secret(), "r1");
+        assert!(vault(2).open_tokens(&header, &sealed).is_err());
+        assert!(ours.open_identity(&sealed).is_err());
+        let ahead = ours.seal_tokens(&tokens, 2);
+        assert!(ours.open_tokens(&header, &ahead).is_err());
+        let mut other = header;
+        other.rt_fp = Fingerprint([3; 16]);
+        assert!(ours.open_tokens(&other, &sealed).is_err());
+    }
+
+    #[test]
+    fn a_ticket_record_opens_with_its_key_secret_and_name_only() {
+        let ring = KeyRing::parse(&(KeyRing::generate() + &KeyRing::generate())).unwrap();
+        let (key, other) = (&ring.all()[0], &ring.all()[1]);
+        let name = Digest([5; 32]);
+        let record = TicketRecord {
+            session: SessionId([1; 16]),
+            data_key: DataKey([2; 32]),
+            created_at: Timestamp(3),
+            expires_at: Timestamp(4),
+        };
+        let sealed = record.seal(key, &[6; 32], name, "n");
+        let open = |key, secret: u8, name, namespace| {
+            TicketRecord::open(key, &[secret; 32], name, namespace, &sealed)
+        };
+        let read = open(key, 6, name, "n").unwrap_or_else(|_| panic!("opens"));
+        assert_eq!(read.session, record.session);
+        assert_eq!(read.data_key.0, record.data_key.0);
+        assert_eq!((read.created_at.0, read.expires_at.0), (3, 4));
+        assert!(open(other, 6, name, "n").is_err());
+        assert!(open(key, 7, name, "n").is_err());
+        assert!(open(key, 6, Digest([6; 32]), "n").is_err());
+        assert!(open(key, 6, name, "m").is_err());
+    }
+
+    #[test]
+    fn browsers_are_told_apart_by_family() {
+        for (text, family) in [
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+                "Firefox",
+            ),
+            (
+                "Mozilla/5.0 AppleWebKit/537.36 Chrome/140.0 Safari/537.36 Edg/140.0",
+                "Edge",
+            ),
+            (
+                "Mozilla/5.0 AppleWebKit/537.36 Chrome/140.0 Safari/537.36",
+                "Chrome",
+            ),
+            (
+                "Mozilla/5.0 (Macintosh) AppleWebKit/605 Version/18.0 Safari/605",
+                "Safari",
+            ),
+            ("curl/8", "other"),
+        ] {
+            assert_eq!(browser_family(text), family);
+        }
+    }
+}
