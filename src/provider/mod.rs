@@ -1,1 +1,33 @@
-//! (to be written)
+//! The relying party's conversation with an OpenID Connect provider:
+//! discovery, keys, the code exchange, refresh, ID tokens, userinfo, and what
+//! each answer means.
+//!
+//! Owns: the outbound HTTP client, metadata and key caches, the duties on
+//! tokens, the classes of failure. Keeps nothing about a session.
+//! Must not know: sessions, stores, cookies, routes, pages.
+
+mod browser_urls;
+mod claims;
+mod classify;
+mod client;
+mod connector;
+mod conversation;
+mod document;
+mod error;
+mod id_token;
+mod json;
+mod jwks;
+mod metadata;
+mod registry;
+mod token_endpoint;
+mod userinfo;
+
+#[cfg(test)]
+mod scripted;
+
+pub use browser_urls::AuthorizationRequest;
+pub use conversation::Provider;
+pub use error::{Class, IdTokenFlaw, Phase, ProviderError, Sent};
+pub use metadata::Metadata;
+pub use registry::Providers;
+pub use token_endpoint::CodeExchange;
