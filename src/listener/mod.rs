@@ -1,1 +1,23 @@
-//! (to be written)
+//! Bytes to requests: sockets, connections and their limits, workers.
+//!
+//! Owns: accepting, spreading connections over workers, header and idle
+//! limits, the drain of connections and tunnels.
+//! Must not know: what a request means; a [`Handler`] is handed in.
+
+mod accept;
+mod admission;
+mod bind;
+mod connection;
+mod io;
+mod pulse;
+mod serve;
+mod spawner;
+#[cfg(test)]
+mod tests;
+mod tunnels;
+mod worker;
+
+pub use bind::{Bound, ListenError, Listener, LocalAddr};
+pub use connection::{Connection, Handler, PeerAddr};
+pub use serve::{Running, ServeSettings};
+pub use tunnels::{Tunnel, Tunnels};

@@ -1,0 +1,91 @@
+//! The socket of a client, seen by its [`Pulse`]. Holds the seat of the
+//! connection, also after an upgrade.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+
+use super::admission::Seat;
+use super::pulse::Pulse;
+
+pub(super) struct ClientIo<S> {
+    inner: TokioIo<S>,
+    pulse: Arc<Pulse>,
+    _seat: Seat,
+}
+
+impl<S> ClientIo<S> {
+    pub(super) fn new(stream: S, pulse: Arc<Pulse>, seat: Seat) -> Self {
+        Self {
+            inner: TokioIo::new(stream),
+            pulse,
+            _seat: seat,
+        }
+    }
+
+    fn noted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match result {
+            Poll::Pending => self.pulse.write_blocked(),
+            Poll::Ready(_) => self.pulse.wrote(),
+        }
+        result
+    }
+}
+
+impl<S> Read for ClientIo<S>
+where
+    TokioIo<S>: Read + Unpin,
+    S: Unpin,
+{
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        if result.is_ready() {
+            self.pulse.bytes_read();
+        }
+        result
+    }
+}
+
+impl<S> Write for ClientIo<S>
+where
+    TokioIo<S>: Write + Unpin,
+    S: Unpin,
+{
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.noted(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.noted(result)
+    }
+}
