@@ -1,0 +1,185 @@
+//! Reason codes in plain words, for the person who meets the page. Never the
+//! operator's cure: that stands in the log.
+//!
+//! Owns: the words of every reason code. Must not know: why one came up.
+
+mod chinese;
+mod english;
+
+use http::StatusCode;
+
+use super::Language;
+
+/// What an error page says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Text {
+    pub title: &'static str,
+    pub happened: &'static str,
+    /// What the person can do.
+    pub next: &'static str,
+}
+
+/// The text of a reason code; unknown codes get the text of their status.
+pub fn text(language: Language, reason: &str, status: StatusCode) -> Text {
+    let of_code = match language {
+        Language::English => english::of_code,
+        Language::Chinese => chinese::of_code,
+    };
+    let fall_back = || of_code(code_of_status(status)).expect("every fall-back has a text");
+    of_code(family(reason))
+        .filter(|_| !reason.is_empty())
+        .unwrap_or_else(fall_back)
+}
+
+/// Codes that differ for operators only.
+fn family(reason: &str) -> &str {
+    match reason {
+        "network_unreachable" | "breaker_open" => "provider_unreachable",
+        "bad_response" | "discovery_failed" | "issuer_mismatch" => "provider_error",
+        "jwks_unknown_kid" => "id_token_invalid",
+        "refresh_reused" | "rotation_lost" | "upstream_grant_lost" | "session_expired" => {
+            "grant_expired_or_revoked"
+        }
+        "refresh_not_allowed" | "scope_rejected" => "client_credentials_rejected",
+        _ if reason.starts_with("tls_") => "tls_failed",
+        _ => reason,
+    }
+}
+
+fn code_of_status(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 => "sign_in_required",
+        403 => "forbidden",
+        404 => "not_found",
+        405 => "method_not_allowed",
+        408 => "request_timeout",
+        413 => "body_too_large",
+        414 | 431 => "headers_too_large",
+        421 => "unknown_host",
+        429 => "too_many_requests",
+        502 => "upstream_broken",
+        503 => "unavailable",
+        504 => "upstream_timeout",
+        400..=499 => "bad_request",
+        _ => "internal",
+    }
+}
+
+/// Every code with words of its own. A new code is added here and in both
+/// languages; the tests hold the three together.
+#[cfg(test)]
+const CODES: &[&str] = &[
+    "login_state_unknown",
+    "login_state_expired",
+    "login_spent",
+    "login_denied",
+    "login_loop",
+    "login_required",
+    "provider_error",
+    "provider_unreachable",
+    "network_unreachable",
+    "outcome_unknown",
+    "client_credentials_rejected",
+    "refresh_not_allowed",
+    "scope_rejected",
+    "bad_response",
+    "clock_skew",
+    "rate_limited",
+    "tls_unknown_ca",
+    "tls_expired",
+    "tls_failed",
+    "id_token_invalid",
+    "jwks_unknown_kid",
+    "subject_changed",
+    "session_ended_by_idp",
+    "grant_expired_or_revoked",
+    "refresh_reused",
+    "upstream_grant_lost",
+    "store_unavailable",
+    "store_refuses_writes",
+    "not_admitted",
+    "route_denies",
+    "groups_unknown",
+    "forbidden",
+    "no_route",
+    "not_found",
+    "unknown_host",
+    "bad_request",
+    "method_not_allowed",
+    "request_timeout",
+    "upstream_unreachable",
+    "upstream_timeout",
+    "upstream_broken",
+    "body_too_large",
+    "headers_too_large",
+    "too_many_requests",
+    "overloaded",
+    "sign_in_required",
+    "csrf_failed",
+    "return_to_refused",
+    "unavailable",
+    "internal",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_has_words_in_both_languages() {
+        for code in CODES {
+            let english = english::of_code(family(code)).unwrap_or_else(|| panic!("{code}"));
+            let chinese = chinese::of_code(family(code)).unwrap_or_else(|| panic!("{code}"));
+            for part in [english.title, english.happened, english.next] {
+                assert!(part.is_ascii() && part.len() > 3, "{code}: {part}");
+            }
+            assert!(!english.title.ends_with('.'), "{code}");
+            assert!(english.next.ends_with('.'), "{code}");
+            for part in [chinese.title, chinese.happened, chinese.next] {
+                assert!(!part.is_ascii(), "{code}: {part}");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_codes_fall_back_by_status() {
+        for language in [Language::English, Language::Chinese] {
+            for status in 400..600 {
+                let status = StatusCode::from_u16(status).unwrap();
+                for reason in ["never_heard_of", ""] {
+                    let text = text(language, reason, status);
+                    assert!(!text.title.is_empty());
+                }
+            }
+        }
+        let gone = text(Language::English, "x", StatusCode::NOT_FOUND);
+        assert_eq!(gone.title, "Page not found");
+    }
+
+    /// People read these; operators' words (options, keys, files, stores)
+    /// have no place in them.
+    #[test]
+    fn no_cure_for_operators() {
+        for code in CODES {
+            let text = text(Language::English, code, StatusCode::BAD_GATEWAY);
+            for part in [text.title, text.happened, text.next] {
+                let lower = part.to_lowercase();
+                for word in [
+                    "redis",
+                    "sqlite",
+                    "config",
+                    "client_id",
+                    "secret",
+                    "token",
+                    "upstream",
+                    "toml",
+                    "oauth",
+                    "oidc",
+                    "certificate file",
+                ] {
+                    assert!(!lower.contains(word), "{code} says {word}: {part}");
+                }
+            }
+        }
+    }
+}
