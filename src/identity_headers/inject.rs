@@ -1,0 +1,368 @@
+//! From an identity to headers that are ready to be appended.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+use crate::base::fault::{Blame, Fault};
+use crate::config::checked::Route;
+use crate::model::identity::{Groups, Identity};
+
+use super::presets::{self, Slot, Source};
+
+/// What a route tells its upstream about a person. Compiled once.
+#[derive(Debug, Clone)]
+pub struct Injection {
+    slots: Vec<Slot>,
+}
+
+/// The identity cannot be told in headers. The request is refused with 403;
+/// a value is never rewritten.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InjectError {
+    #[error("the value for {header} has a control character")]
+    Unspeakable { header: HeaderName },
+    #[error("the values for {header} together are longer than {LONGEST} bytes")]
+    TooLong { header: HeaderName },
+}
+
+/// Upstreams refuse heads beyond 8 KiB; half of that is one header's share.
+const LONGEST: usize = 4096;
+/// Access tokens that are JWTs with many claims are longer.
+const LONGEST_TOKEN: usize = 16 * 1024;
+
+impl Fault for InjectError {
+    fn blame(&self) -> Blame {
+        Blame::Provider
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unspeakable { .. } => "identity_unspeakable",
+            Self::TooLong { .. } => "identity_too_long",
+        }
+    }
+}
+
+/// Headers of one person for one route. Cheap to clone and to apply: values
+/// are shared bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadyHeaders(Arc<[(HeaderName, HeaderValue)]>);
+
+impl ReadyHeaders {
+    /// Puts every header in, exactly once, whatever stood there.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        headers.reserve(self.0.len());
+        for (name, value) in self.0.iter() {
+            headers.insert(name.clone(), value.clone());
+        }
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
+        self.0.iter()
+    }
+}
+
+impl Injection {
+    pub fn compile(route: &Route) -> Self {
+        Self {
+            slots: presets::slots(route),
+        }
+    }
+
+    /// Whether the upstream is told nothing.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Whether [`Injection::render`] needs the access token.
+    pub fn wants_access_token(&self) -> bool {
+        self.slots
+            .iter()
+            .any(|slot| slot.source == Source::AccessToken)
+    }
+
+    /// `user` is what the upstream knows the person by: the subject, with the
+    /// provider before it where there are several (see [`user_id`]). Every
+    /// header of the route is present; what is not known is empty.
+    pub fn render(
+        &self,
+        identity: &Identity,
+        access_token: Option<&SecretString>,
+        user: &str,
+    ) -> Result<ReadyHeaders, InjectError> {
+        self.slots
+            .iter()
+            .map(|slot| {
+                let value = match &slot.source {
+                    Source::User => value(slot, user)?,
+                    Source::Username => value(slot, identity.username.as_deref().unwrap_or(""))?,
+                    Source::Email => value(slot, identity.verified_email().unwrap_or(""))?,
+                    Source::Name => value(slot, identity.name.as_deref().unwrap_or(""))?,
+                    Source::Groups => value(slot, &joined_groups(&identity.groups))?,
+                    Source::Claim(claim) => value(slot, &claim_text(identity.claims.get(claim)))?,
+                    Source::AccessToken => {
+                        let token = access_token.map_or("", ExposeSecret::expose_secret);
+                        let mut value = bounded(slot, token, LONGEST_TOKEN)?;
+                        value.set_sensitive(true);
+                        value
+                    }
+                };
+                Ok((slot.name.clone(), value))
+            })
+            .collect::<Result<Arc<[_]>, _>>()
+            .map(ReadyHeaders)
+    }
+}
+
+/// What the upstream knows a person by: `subject`, or `provider:subject`
+/// where several providers could use the same subject.
+pub fn user_id(identity: &Identity, several_providers: bool) -> String {
+    if several_providers {
+        format!("{}:{}", identity.provider, identity.subject)
+    } else {
+        identity.subject.clone()
+    }
+}
+
+fn value(slot: &Slot, text: &str) -> Result<HeaderValue, InjectError> {
+    bounded(slot, text, LONGEST)
+}
+
+/// UTF-8 passes as it is (RFC 9110 calls it opaque). Control characters, and
+/// white space at the edges that a parser would cut off, do not.
+fn bounded(slot: &Slot, text: &str, longest: usize) -> Result<HeaderValue, InjectError> {
+    if text.len() > longest {
+        return Err(InjectError::TooLong {
+            header: slot.name.clone(),
+        });
+    }
+    let unspeakable = || InjectError::Unspeakable {
+        header: slot.name.clone(),
+    };
+    if text.chars().any(char::is_control) || text.trim_matches(' ') != text {
+        return Err(unspeakable());
+    }
+    HeaderValue::from_str(text).map_err(|_| unspeakable())
+}
+
+/// A group that could be read as two, or as another one, is left out.
+fn joined_groups(groups: &Groups) -> String {
+    let Groups::Known(groups) = groups else {
+        return String::new();
+    };
+    let mut joined = String::new();
+    let mut dropped = 0_usize;
+    for group in groups {
+        let tellable = !group.is_empty()
+            && !group.contains(',')
+            && !group.chars().any(char::is_control)
+            && group.trim() == group;
+        if !tellable {
+            dropped += 1;
+            continue;
+        }
+        if !joined.is_empty() {
+            joined.push(',');
+        }
+        joined.push_str(group);
+    }
+    if dropped > 0 {
+        tracing::warn!(
+            dropped,
+            "groups with a comma, control character or edge space are not told upstream"
+        );
+    }
+    joined
+}
+
+/// Strings, numbers, truth values, and lists of strings joined by comma.
+/// Objects, nulls and mixed lists are unknown: empty.
+fn claim_text(claim: Option<&Value>) -> String {
+    match claim {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Bool(truth)) => truth.to_string(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .map(|item| item.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()
+            .map(|items| joined_groups(&Groups::Known(items)))
+            .unwrap_or_default(),
+        Some(Value::Null | Value::Object(_)) | None => String::new(),
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::base::clock::Timestamp;
+    use crate::config::checked::{CustomHeader, HeaderSource, IdentityPreset, Upstream};
+    use crate::model::identity::ProviderId;
+    use crate::model::origin::Authority;
+    use crate::model::pattern::PathPattern;
+
+    pub(in crate::identity_headers) fn route() -> Route {
+        Route {
+            id: "app".into(),
+            hosts: Vec::new(),
+            path: PathPattern::parse("/*").unwrap(),
+            upstream: Upstream::Http(Authority::parse("127.0.0.1:1").unwrap()),
+            preserve_host: true,
+            access: None,
+            rules: Vec::new(),
+            identity: IdentityPreset::Default,
+            headers: Vec::new(),
+            pass_access_token: false,
+            response_timeout: Duration::from_secs(60),
+            max_body: None,
+        }
+    }
+
+    fn ann() -> Identity {
+        Identity {
+            provider: ProviderId("main".into()),
+            issuer: "https://id.example.com".into(),
+            subject: "0001".into(),
+            username: Some("ann".into()),
+            name: Some("Ann Ünal".into()),
+            email: Some("ann@example.com".into()),
+            email_verified: true,
+            groups: Groups::Known(vec!["admins".into(), "staff".into()]),
+            claims: Default::default(),
+            provider_session: None,
+            read_at: Timestamp::default(),
+        }
+    }
+
+    fn rendered(route: &Route, identity: &Identity) -> Vec<(String, String)> {
+        Injection::compile(route)
+            .render(identity, None, &identity.subject)
+            .unwrap()
+            .iter()
+            .map(|(name, value)| {
+                let value = String::from_utf8(value.as_bytes().to_vec()).unwrap();
+                (name.to_string(), value)
+            })
+            .collect()
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_default_preset_is_always_whole() {
+        assert_eq!(
+            rendered(&route(), &ann()),
+            pairs(&[
+                ("x-forwarded-user", "0001"),
+                ("x-forwarded-email", "ann@example.com"),
+                ("x-forwarded-groups", "admins,staff"),
+                ("x-forwarded-preferred-username", "ann"),
+            ])
+        );
+        let unknown = Identity {
+            username: None,
+            email_verified: false,
+            groups: Groups::Unknown,
+            ..ann()
+        };
+        assert_eq!(
+            rendered(&route(), &unknown),
+            pairs(&[
+                ("x-forwarded-user", "0001"),
+                ("x-forwarded-email", ""),
+                ("x-forwarded-groups", ""),
+                ("x-forwarded-preferred-username", ""),
+            ])
+        );
+    }
+
+    #[test]
+    fn groups_that_could_be_misread_are_left_out() {
+        let odd = Identity {
+            groups: Groups::Known(
+                ["a,admins", " staff", "x\ny", "", "team one"]
+                    .map(str::to_owned)
+                    .into(),
+            ),
+            ..ann()
+        };
+        assert_eq!(rendered(&route(), &odd)[2].1, "team one");
+    }
+
+    #[test]
+    fn a_value_that_cannot_stand_in_a_header_refuses() {
+        for subject in ["a\r\nx-admin: 1", "a\0", "a\u{7f}", " a", "a\u{85}"] {
+            let error = Injection::compile(&route())
+                .render(&ann(), None, subject)
+                .unwrap_err();
+            assert_eq!(error.reason(), "identity_unspeakable", "{subject:?}");
+        }
+        let long = "x".repeat(LONGEST + 1);
+        let error = Injection::compile(&route())
+            .render(&ann(), None, &long)
+            .unwrap_err();
+        assert_eq!(error.reason(), "identity_too_long");
+    }
+
+    #[test]
+    fn sec_hdr_14_claims_are_never_stringified_objects_or_nulls() {
+        let mut route = route();
+        route.identity = IdentityPreset::RemoteUser;
+        let cases = [
+            (json!("x"), "x"),
+            (json!(7), "7"),
+            (json!(true), "true"),
+            (json!(["a", "b"]), "a,b"),
+            (json!(["a", {"b": 1}]), ""),
+            (json!({"a": 1}), ""),
+            (json!(null), ""),
+        ];
+        for (claim, expected) in cases {
+            route.headers = vec![CustomHeader {
+                name: HeaderName::from_static("x-team"),
+                value: HeaderSource::Claim("team".into()),
+            }];
+            let mut identity = ann();
+            identity.claims.insert("team".into(), claim.clone());
+            let all = rendered(&route, &identity);
+            assert_eq!(all[2], ("remote-name".into(), "Ann Ünal".into()));
+            assert_eq!(all[4], ("x-team".into(), expected.into()), "{claim}");
+        }
+        assert_eq!(rendered(&route, &ann())[4].1, "");
+    }
+
+    #[test]
+    fn the_access_token_is_told_only_where_asked_for() {
+        let mut route = route();
+        assert!(!Injection::compile(&route).wants_access_token());
+        route.pass_access_token = true;
+        let injection = Injection::compile(&route);
+        assert!(injection.wants_access_token());
+        let token = SecretString::from("tok".to_owned());
+        let ready = injection.render(&ann(), Some(&token), "0001").unwrap();
+        assert!(!format!("{ready:?}").contains("tok\""), "{ready:?}");
+        let mut headers = HeaderMap::new();
+        headers.append("x-forwarded-user", "mal".parse().unwrap());
+        ready.apply(&mut headers);
+        assert_eq!(headers["x-forwarded-access-token"], "tok");
+        assert_eq!(headers.get_all("x-forwarded-user").iter().count(), 1);
+    }
+
+    #[test]
+    fn several_providers_tell_equal_subjects_apart() {
+        assert_eq!(user_id(&ann(), false), "0001");
+        assert_eq!(user_id(&ann(), true), "main:0001");
+    }
+}

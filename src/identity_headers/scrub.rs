@@ -1,0 +1,247 @@
+//! Removing what a client may not say about itself.
+//!
+//! Upstreams fold header names: CGI and WSGI turn every `-` into `_`, Apache
+//! does so with every byte that is no letter or digit, and all ignore case.
+//! Names are compared the way the most eager of them would.
+
+use http::HeaderMap;
+use http::header::HeaderName;
+
+use crate::base::header_names as names;
+use crate::config::checked::Route;
+
+use super::presets;
+
+/// Everything that begins so, folded.
+const FAMILIES: [&str; 7] = [
+    "x-forwarded-",
+    "x-auth-request-",
+    "remote-",
+    "x-remote-",
+    "x-webauth-",
+    "x-vestibule-",
+    "impersonate-",
+];
+
+/// Names that make some upstreams see another path or method.
+const OVERRIDES: [&str; 7] = [
+    "x-original-url",
+    "x-original-uri",
+    "x-original-method",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Written by `proxy` itself; only other spellings of them are removed.
+const OWN_SPELLING: [HeaderName; 5] = [
+    names::X_FORWARDED_FOR,
+    names::X_FORWARDED_PROTO,
+    names::X_FORWARDED_HOST,
+    names::X_FORWARDED_PORT,
+    names::X_REAL_IP,
+];
+
+/// The names to remove: the fixed families and every name that some route
+/// injects. One list for all routes, because routes may share an upstream.
+#[derive(Debug, Clone)]
+pub struct ScrubList {
+    /// First bytes that a name to remove can have.
+    first: [bool; 256],
+    /// Folded and sorted.
+    exact: Vec<String>,
+}
+
+fn fold(byte: u8) -> u8 {
+    if byte.is_ascii_alphanumeric() {
+        byte.to_ascii_lowercase()
+    } else {
+        b'-'
+    }
+}
+
+fn folded(name: &str) -> String {
+    name.bytes().map(|byte| char::from(fold(byte))).collect()
+}
+
+fn folds_to(name: &str, wanted: &str) -> bool {
+    name.len() == wanted.len() && begins(name, wanted)
+}
+
+fn begins(name: &str, wanted: &str) -> bool {
+    name.len() >= wanted.len()
+        && name
+            .bytes()
+            .zip(wanted.bytes())
+            .all(|(byte, wanted)| fold(byte) == wanted)
+}
+
+impl ScrubList {
+    pub fn compile(routes: &[Route]) -> Self {
+        let mut exact: Vec<String> = routes
+            .iter()
+            .flat_map(presets::slots)
+            .map(|slot| slot.name)
+            // A route that injects Authorization replaces it; elsewhere it is
+            // the client's own.
+            .filter(|name| *name != http::header::AUTHORIZATION)
+            .map(|name| folded(name.as_str()))
+            .chain(OVERRIDES.map(str::to_owned))
+            .chain(OWN_SPELLING.iter().map(|name| name.as_str().to_owned()))
+            .collect();
+        exact.sort_unstable();
+        exact.dedup();
+        let mut first = [false; 256];
+        let words = exact.iter().map(String::as_str).chain(FAMILIES);
+        for start in words.filter_map(|word| word.bytes().next()) {
+            for byte in 0..=u8::MAX {
+                first[usize::from(byte)] |= fold(byte) == start;
+            }
+        }
+        Self { first, exact }
+    }
+
+    /// Whether a header of this name may not come from a client.
+    pub fn removes(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        let Some(first) = text.bytes().next() else {
+            return false;
+        };
+        self.first[usize::from(first)] && self.removes_slowly(name, text)
+    }
+
+    fn removes_slowly(&self, name: &HeaderName, text: &str) -> bool {
+        let named = FAMILIES.iter().any(|family| begins(text, family))
+            || self.exact.iter().any(|exact| folds_to(text, exact));
+        named && !OWN_SPELLING.contains(name)
+    }
+
+    /// One pass over the names of a request or response head.
+    pub fn scrub(&self, headers: &mut HeaderMap) {
+        let Some(found) = headers.keys().find(|name| self.removes(name)).cloned() else {
+            return;
+        };
+        headers.remove(&found);
+        // Something was sent that does not belong here: take the long way.
+        let others: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| self.removes(name))
+            .cloned()
+            .collect();
+        for name in others {
+            headers.remove(&name);
+        }
+    }
+
+    /// Trailers: also without the spellings that a head may have.
+    pub fn scrub_trailers(&self, trailers: &mut HeaderMap) {
+        self.scrub(trailers);
+        for name in &OWN_SPELLING {
+            trailers.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::checked::{CustomHeader, HeaderSource};
+
+    fn list() -> ScrubList {
+        let mut route = crate::identity_headers::inject::tests::route();
+        route.headers.push(CustomHeader {
+            name: HeaderName::from_static("app-user"),
+            value: HeaderSource::Subject,
+        });
+        route.headers.push(CustomHeader {
+            name: http::header::AUTHORIZATION,
+            value: HeaderSource::Subject,
+        });
+        ScrubList::compile(&[route])
+    }
+
+    #[test]
+    fn sec_hdr_02_every_spelling_is_removed() {
+        let list = list();
+        for name in [
+            "X-FORWARDED-user",
+            "x_forwarded_user",
+            "x.forwarded.user",
+            "x-forwarded_User",
+            "x~forwarded~user",
+            "Remote_User",
+            "app-user",
+            "APP_USER",
+            "app.user",
+            "x_real_ip",
+            "x_forwarded_for",
+            "X_Original_URL",
+            "x-http-method-override",
+            "x_method_override",
+            "Impersonate-User",
+            "x-forwarded-uri",
+            "x-forwarded-prefix",
+        ] {
+            let mut headers = HeaderMap::new();
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name.clone(), "ann".parse().unwrap());
+            headers.append(name.clone(), "ben".parse().unwrap());
+            headers.append("accept", "*/*".parse().unwrap());
+            list.scrub(&mut headers);
+            assert_eq!(headers.len(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn sec_hdr_04_families_are_removed_not_only_known_names() {
+        let list = list();
+        for name in [
+            "x-auth-request-roles",
+            "x-forwarded-claims-x",
+            "remote-admin",
+            "x-remote-anything",
+            "x-webauth-role",
+            "x-vestibule-assertion",
+            "impersonate-extra-scopes",
+        ] {
+            assert!(list.removes(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_headers_stay() {
+        let list = list();
+        for name in [
+            "accept",
+            "authorization",
+            "cookie",
+            "referer",
+            "range",
+            "if-none-match",
+            "x-requested-with",
+            "x-request-id",
+            "x-csrf-token",
+            "remote",
+            "app-users",
+            "x-forwarded-for",
+            "x-forwarded-proto",
+            "x-forwarded-host",
+            "x-forwarded-port",
+            "x-real-ip",
+            "forwarded",
+        ] {
+            assert!(!list.removes(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn trailers_lose_forwarding_names_too() {
+        let mut trailers = HeaderMap::new();
+        for name in ["x-forwarded-for", "x_forwarded_user", "server-timing"] {
+            trailers.insert(HeaderName::from_static(name), "1".parse().unwrap());
+        }
+        list().scrub_trailers(&mut trailers);
+        assert_eq!(trailers.len(), 1);
+    }
+}

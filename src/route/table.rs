@@ -1,0 +1,344 @@
+//! Host and path to route.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::scope::scope_of;
+use crate::config::checked::{self, Config, RouteHost};
+use crate::model::origin::Authority;
+use crate::model::target::Target;
+use crate::policy::RoutePolicy;
+use crate::session::ticket::Scope;
+
+/// One route on one of its hosts.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub config: Arc<checked::Route>,
+    pub policy: Arc<RoutePolicy>,
+    /// The cookie scope of the host. `None` on `host = "*"`, which has no
+    /// session lane.
+    pub scope: Option<Scope>,
+}
+
+#[derive(Debug)]
+pub enum Found<'a> {
+    Route(&'a Route),
+    /// 404: the host is ours, the path belongs to nobody, or its spellings
+    /// belong to different routes.
+    NoRoute,
+    /// 421: not a name of ours.
+    UnknownHost,
+}
+
+/// An immutable snapshot, swapped whole.
+#[derive(Debug)]
+pub struct RouteTable {
+    hosts: HashMap<String, Vec<Site>>,
+    any: Vec<Route>,
+    public_host: String,
+    public_port: Option<u16>,
+    default_port: u16,
+}
+
+/// The routes of one name, for one port or (`None`) for every port.
+#[derive(Debug)]
+struct Site {
+    port: Option<u16>,
+    routes: Vec<Route>,
+}
+
+impl RouteTable {
+    /// A host that was written without a port is that name on every port; one
+    /// with a port wins over it there. Among the routes of a host the more
+    /// specific pattern comes first (`PathPattern::by_specificity`).
+    pub fn compile(config: &Config) -> Self {
+        let public_url = &config.server.public_url;
+        let mut table = Self {
+            hosts: HashMap::new(),
+            any: Vec::new(),
+            public_host: public_url.host.clone(),
+            public_port: public_url.port,
+            default_port: public_url.scheme.default_port(),
+        };
+        for route in &config.routes {
+            let policy = Arc::new(RoutePolicy::compile(route));
+            let route = Arc::new(route.clone());
+            for host in &route.hosts {
+                let mut entry = Route {
+                    config: Arc::clone(&route),
+                    policy: Arc::clone(&policy),
+                    scope: None,
+                };
+                match host {
+                    RouteHost::Any => table.any.push(entry),
+                    RouteHost::Exact(host) => {
+                        entry.scope = Some(scope_of(host, public_url, &config.session));
+                        table.site(host).push(entry);
+                    }
+                }
+            }
+        }
+        let by_path =
+            |one: &Route, other: &Route| one.config.path.by_specificity(&other.config.path);
+        table.any.sort_by(by_path);
+        for sites in table.hosts.values_mut() {
+            // A written port before none.
+            sites.sort_by_key(|site| site.port.is_none());
+            for site in sites {
+                site.routes.sort_by(by_path);
+            }
+        }
+        table
+    }
+
+    fn site(&mut self, host: &Authority) -> &mut Vec<Route> {
+        let sites = self.hosts.entry(host.host.clone()).or_default();
+        let at = sites.iter().position(|site| site.port == host.port);
+        let at = at.unwrap_or_else(|| {
+            sites.push(Site {
+                port: host.port,
+                routes: Vec::new(),
+            });
+            sites.len() - 1
+        });
+        &mut sites[at].routes
+    }
+
+    /// The most specific host decides alone, then the most specific path.
+    ///
+    /// Where the path as written and its lenient reading lead to different
+    /// routes, it leads to none: an upstream behind the one may read it as a
+    /// path of the other, with other access.
+    pub fn find(&self, target: &Target) -> Found<'_> {
+        let Some(routes) = self.routes_of(&target.authority) else {
+            return Found::UnknownHost;
+        };
+        let path = target.path();
+        let Some(at) = routes
+            .iter()
+            .position(|route| route.config.path.matches(path))
+        else {
+            return Found::NoRoute;
+        };
+        if routes.len() > 1 {
+            let reading = target.lenient_reading();
+            if reading != path
+                && routes[..at]
+                    .iter()
+                    .any(|route| route.config.path.matches_lenient(&reading))
+            {
+                return Found::NoRoute;
+            }
+        }
+        Found::Route(&routes[at])
+    }
+
+    /// Whether a request's host is the one that talks to the provider and has
+    /// the own endpoints that need it.
+    pub fn is_public_host(&self, authority: &Authority) -> bool {
+        let ours = self.public_port.unwrap_or(self.default_port);
+        authority.host == self.public_host && self.port_of(authority) == ours
+    }
+
+    /// A Host without a port means the port of `public_url` on its own host,
+    /// because servers in front drop it, and the scheme's port elsewhere.
+    fn port_of(&self, authority: &Authority) -> u16 {
+        let unwritten = if authority.host == self.public_host {
+            self.public_port
+        } else {
+            None
+        };
+        authority.port.or(unwritten).unwrap_or(self.default_port)
+    }
+
+    fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
+        let port = self.port_of(authority);
+        let site = self.hosts.get(&authority.host).and_then(|sites| {
+            sites
+                .iter()
+                .find(|site| site.port.is_none_or(|written| written == port))
+        });
+        match site {
+            Some(site) => Some(&site.routes),
+            None if !self.any.is_empty() => Some(&self.any),
+            None => self.is_public_host(authority).then_some(&[]),
+        }
+    }
+
+    /// Every route on every host it has; for start-up sentences and `check`.
+    pub fn routes(&self) -> impl Iterator<Item = &Route> {
+        let sites = self.hosts.values().flatten();
+        sites.flat_map(|site| &site.routes).chain(&self.any)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::access::{Access, Lane, LaneRule, Unauthenticated};
+    use crate::model::pattern::PathPattern;
+    use crate::route::fixture::{self, route};
+
+    fn table(public_url: &str, routes: Vec<checked::Route>) -> RouteTable {
+        RouteTable::compile(&fixture::config(public_url, routes))
+    }
+
+    fn find(table: &RouteTable, url: &str) -> String {
+        match table.find(&Target::for_tests("GET", url)) {
+            Found::Route(route) => route.config.id.clone(),
+            Found::NoRoute => "404".to_owned(),
+            Found::UnknownHost => "421".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_most_specific_host_decides_alone_then_the_longest_path() {
+        let table = table(
+            "https://apps.test",
+            vec![
+                route("root", &["apps.test"], "/*"),
+                route("deep", &["apps.test"], "/a/b/*"),
+                route("admin", &["apps.test"], "/admin/*"),
+                route("exact", &["apps.test"], "/admin/x"),
+                route("files", &["files.test", "cdn.test"], "/u/*"),
+                route("ported", &["files.test:8443"], "/only/*"),
+                route("any", &["*"], "/status"),
+            ],
+        );
+        for (url, id) in [
+            ("https://apps.test/", "root"),
+            ("https://APPS.test./x", "root"),
+            ("https://apps.test:443/x", "root"),
+            ("https://apps.test:9/x", "root"),
+            ("https://apps.test/a/b/c", "deep"),
+            ("https://apps.test/a/b", "root"),
+            ("https://apps.test/admin/x", "exact"),
+            ("https://apps.test/admin/y", "admin"),
+            ("https://files.test/u/x", "files"),
+            ("https://cdn.test/u/x", "files"),
+            ("https://files.test/status", "404"),
+            ("https://files.test:8443/only/x", "ported"),
+            ("https://files.test:8443/u/x", "404"),
+            ("https://files.test:9443/u/x", "files"),
+            ("https://other.test/status", "any"),
+            ("https://other.test/", "404"),
+        ] {
+            assert_eq!(find(&table, url), id, "{url}");
+        }
+    }
+
+    #[test]
+    fn unknown_hosts_are_421_but_public_url_is_always_ours() {
+        let table = table(
+            "https://apps.test:8443",
+            vec![route("f", &["f.test"], "/*")],
+        );
+        for (url, id) in [
+            ("https://f.test/", "f"),
+            ("https://f.test.evil.test/", "421"),
+            ("https://evil.test/", "421"),
+            ("https://127.0.0.1/", "421"),
+            ("https://[::1]/", "421"),
+            ("https://apps.test:8443/", "404"),
+            ("https://apps.test/", "404"),
+            ("https://apps.test:443/", "421"),
+        ] {
+            assert_eq!(find(&table, url), id, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_public_host_is_known_behind_servers_that_drop_its_port() {
+        for (public_url, host, public) in [
+            ("https://apps.test:8443", "apps.test", true),
+            ("https://apps.test:8443", "apps.test:8443", true),
+            ("https://apps.test:8443", "apps.test:443", false),
+            ("https://apps.test", "apps.test:443", true),
+            ("https://apps.test", "apps.test:8443", false),
+            ("https://apps.test", "b.test", false),
+        ] {
+            let table = table(public_url, vec![route("r", &["apps.test"], "/*")]);
+            let host = Authority::parse(host).unwrap();
+            assert_eq!(table.is_public_host(&host), public, "{public_url} {host}");
+        }
+    }
+
+    #[test]
+    fn sec_path_16_a_path_of_two_readings_reaches_no_route() {
+        let table = table(
+            "https://a.test",
+            vec![
+                route("root", &["a.test"], "/*"),
+                route("admin", &["a.test"], "/admin/*"),
+            ],
+        );
+        for (path, id) in [
+            ("/admin/x", "admin"),
+            ("/Admin/x", "404"),
+            ("//admin/x", "404"),
+            ("/%61dmin/x", "404"),
+            ("/;x/admin/y", "404"),
+            ("/admin%252fx", "404"),
+            ("/admin;x/y", "404"),
+            ("/Other/x", "root"),
+            ("//other", "root"),
+            ("/admin/X", "admin"),
+            ("/admin/%61", "admin"),
+        ] {
+            assert_eq!(find(&table, &format!("https://a.test{path}")), id, "{path}");
+        }
+    }
+
+    #[test]
+    fn scopes_follow_the_cookie_domain() {
+        let routes = vec![route(
+            "r",
+            &["apps.test", "files.apps.test", "xapps.test", "b.test:8443"],
+            "/*",
+        )];
+        let mut config = fixture::config("https://apps.test:444", routes);
+        let scopes = |config: &Config| {
+            let mut scopes: Vec<_> = RouteTable::compile(config)
+                .routes()
+                .map(|route| route.scope.clone().unwrap().0)
+                .collect();
+            scopes.sort();
+            scopes
+        };
+        assert_eq!(
+            scopes(&config),
+            [
+                "apps.test:444",
+                "b.test:8443",
+                "files.apps.test",
+                "xapps.test"
+            ]
+        );
+        config.session.cookie_domain = Some("apps.test".to_owned());
+        assert_eq!(
+            scopes(&config),
+            ["apps.test", "apps.test", "b.test:8443", "xapps.test"]
+        );
+    }
+
+    #[test]
+    fn a_host_for_all_has_no_scope_but_its_policy() {
+        let mut status = route("any", &["*"], "/status");
+        status.access = None::<Access>;
+        status.rules = vec![LaneRule {
+            methods: Vec::new(),
+            path: PathPattern::parse("/*").unwrap(),
+            lane: Lane::Public,
+            access: None,
+            unauthenticated: Unauthenticated::Auto,
+            upgrade: false,
+        }];
+        let table = table("https://a.test", vec![status]);
+        let target = Target::for_tests("GET", "https://whatever.test/status");
+        let Found::Route(found) = table.find(&target) else {
+            panic!("the route for all hosts")
+        };
+        assert!(found.scope.is_none());
+        assert_eq!(found.policy.lane(&target).lane(), Lane::Public);
+    }
+}
