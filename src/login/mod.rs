@@ -1,1 +1,91 @@
-//! (to be written)
+//! Signing in: from the first redirect to the session.
+//!
+//! Owns: the login transaction (state, nonce, PKCE, its cookie), the
+//! callback's order of checks, single use, attempts and their phases.
+//! Must not know: routes, policy, how pages look.
+
+mod callback;
+mod error;
+mod start;
+mod transaction;
+
+pub use callback::{CallbackRequest, Failed, SignedIn};
+pub use error::{LoginError, Phase};
+pub use start::{StartRequest, Started};
+pub use transaction::TransactionCookies;
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::base::clock::Clock;
+use crate::base::key_ring::KeyRing;
+use crate::config::checked::Config;
+use crate::provider::Providers;
+use crate::session::sessions::Sessions;
+use crate::session::ticket::Scope;
+use crate::telemetry::Telemetry;
+
+/// The door: one value for the process, cheap to clone.
+#[derive(Clone)]
+pub struct Login {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    providers: Arc<Providers>,
+    sessions: Arc<Sessions>,
+    ring: KeyRing,
+    namespace: String,
+    clock: Clock,
+    telemetry: Telemetry,
+    /// The scope of `public_url`'s host, where tickets of logins are made.
+    home: Scope,
+    cookies: TransactionCookies,
+    /// `{public_url}{prefix}/callback`, without the provider.
+    callback_url: String,
+    control: Handle,
+}
+
+/// What the door is made of.
+pub struct Parts {
+    pub providers: Arc<Providers>,
+    pub sessions: Arc<Sessions>,
+    pub clock: Clock,
+    pub telemetry: Telemetry,
+    pub home: Scope,
+    pub namespace: String,
+    pub control: Handle,
+}
+
+impl Login {
+    pub fn new(config: &Config, parts: Parts) -> Self {
+        let server = &config.server;
+        Self {
+            inner: Arc::new(Inner {
+                providers: parts.providers,
+                sessions: parts.sessions,
+                ring: config.keys.ring.clone(),
+                namespace: parts.namespace,
+                clock: parts.clock,
+                telemetry: parts.telemetry,
+                home: parts.home,
+                cookies: TransactionCookies::new(&server.public_url),
+                callback_url: format!("{}{}/callback", server.public_url, server.prefix),
+                control: parts.control,
+            }),
+        }
+    }
+}
+
+impl Inner {
+    /// With one provider `/callback`, with several `/callback/{id}`: distinct
+    /// redirect URIs defend against mix-up (RFC 9700 section 4.4).
+    fn redirect_uri(&self, provider: &crate::model::identity::ProviderId) -> String {
+        if self.providers.iter().count() == 1 {
+            self.callback_url.clone()
+        } else {
+            format!("{}/{provider}", self.callback_url)
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A cookie becomes a fresh session, or the plain statement that there is
+//! none, or that we cannot tell.
+
+use std::time::Duration;
+
+use super::Gate;
+use crate::base::fault::Fault;
+use crate::refresh::Freshness;
+use crate::session::sessions::{Found, Session};
+use crate::session::ticket::Ticket;
+
+/// Who is it?
+#[derive(Debug)]
+pub enum Authentication {
+    SignedIn {
+        session: Box<Session>,
+        ticket: Ticket,
+    },
+    /// No session. `ended` says why a ticket that is ours has none any more.
+    Anonymous { ended: Option<&'static str> },
+    /// Store or provider cannot say. Never a sign-out, never a redirect.
+    Unavailable {
+        reason: &'static str,
+        retry_after: Duration,
+    },
+}
+
+impl Gate {
+    /// `cookies`: the raw `Cookie` fields of the request.
+    pub async fn authenticate(&self, cookies: &[&[u8]]) -> Authentication {
+        let (session, ticket) = match self.recognise(cookies).await {
+            Authentication::SignedIn { session, ticket } => (session, ticket),
+            other => return other,
+        };
+        match self.refresher.ensure_fresh(*session).await {
+            Freshness::Fresh(session) => {
+                if let Err(error) = self.sessions.touch(&session).await {
+                    // The idle time is kept here and written again later.
+                    tracing::warn!(reason = error.reason(), "idle time could not be written");
+                }
+                Authentication::SignedIn {
+                    session: Box::new(session),
+                    ticket,
+                }
+            }
+            Freshness::Ended { reason } => Authentication::Anonymous {
+                ended: Some(reason),
+            },
+            Freshness::Unavailable {
+                reason,
+                retry_after,
+            } => Authentication::Unavailable {
+                reason,
+                retry_after,
+            },
+        }
+    }
+
+    /// Whose session it is, without asking the provider for fresh tokens: for
+    /// ending it, which must work while the provider is down.
+    ///
+    /// A sibling host may put a ticket of a session that is over in front of
+    /// the living one (RFC 6265bis section 8.6), so every candidate is tried.
+    pub async fn recognise(&self, cookies: &[&[u8]]) -> Authentication {
+        let candidates = self.cookie.find(cookies.iter().copied());
+        let tickets = candidates
+            .iter()
+            .filter_map(|text| self.sessions.open_ticket(&[text], &self.home));
+        let mut ended = None;
+        for ticket in tickets {
+            match self.sessions.find(&ticket).await {
+                Ok(Found::Live(session)) => {
+                    return Authentication::SignedIn {
+                        session: Box::new(session),
+                        ticket,
+                    };
+                }
+                Ok(Found::Ended(ending)) => ended = ended.or(Some(ending.reason())),
+                Err(error) => {
+                    tracing::warn!(reason = error.reason(), "session cannot be read");
+                    return Authentication::Unavailable {
+                        reason: error.reason(),
+                        retry_after: Duration::from_secs(2),
+                    };
+                }
+            }
+        }
+        Authentication::Anonymous { ended }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::checked::{self, Limits, Runtime, SameSite};
+    use crate::model::origin::{Authority, Origin, Scheme};
+    use crate::provider::Providers;
+    use crate::refresh::fixture::{Rig, another, scope, signed_in};
+    use crate::refresh::{Refresher, Settings};
+    use crate::session::cookie::SessionCookie;
+    use crate::telemetry::Telemetry;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// A gate without a provider: nothing can be refreshed.
+    fn gate(rig: &Rig) -> Gate {
+        let host = Authority::parse("app.test").unwrap();
+        let server = checked::Server {
+            listen: Vec::new(),
+            public_url: Origin::new(Scheme::Https, host),
+            prefix: "/oauth2".to_owned(),
+            trusted_proxies: Vec::new(),
+            return_to_hosts: Vec::new(),
+            workers: 1,
+            runtime: Runtime::Shared,
+        };
+        let session = checked::Session {
+            lifetime: MINUTE * 60,
+            idle_timeout: Duration::ZERO,
+            identity_max_age: MINUTE,
+            cookie_domain: None,
+            same_site: SameSite::Lax,
+        };
+        let providers = Providers::new(&BTreeMap::new(), &Limits::default(), rig.clock.clone());
+        let refresher = Refresher::new(
+            Arc::clone(&rig.sessions),
+            Arc::new(providers.unwrap()),
+            Telemetry::new(None),
+            rig.clock.clone(),
+            Settings {
+                identity_max_age: MINUTE,
+                provider_total: MINUTE,
+            },
+            tokio::runtime::Handle::current(),
+        );
+        let cookie = SessionCookie::new(&server, &session, rig.clock.clone());
+        Gate::new(Arc::clone(&rig.sessions), refresher, cookie, scope())
+    }
+
+    fn who(authentication: &Authentication) -> Option<String> {
+        match authentication {
+            Authentication::SignedIn { session, .. } => Some(session.id.reference()),
+            _ => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn sec_ses_09_an_ended_ticket_in_front_does_not_hide_the_living_one() {
+        let rig = signed_in(MINUTE * 10).await;
+        let gate = gate(&rig);
+        let (over, ended) = another(&rig.clock, &rig.sessions, b"over", MINUTE * 10).await;
+        let (good, living) = another(&rig.clock, &rig.sessions, b"good", MINUTE * 10).await;
+        rig.sessions.revoke(&ended).await.unwrap();
+        let field = |ticket| format!("__Host-vestibule={}", rig.sessions.ticket_text(ticket));
+        let (over, good) = (field(&over), field(&good));
+        let both = format!("{over}; {good}");
+        let found = gate.authenticate(&[both.as_bytes()]).await;
+        assert_eq!(who(&found), Some(living.id.reference()));
+        let found = gate.authenticate(&[over.as_bytes()]).await;
+        assert!(matches!(
+            found,
+            Authentication::Anonymous { ended: Some(_) }
+        ));
+    }
+
+    #[tokio::test]
+    async fn sec_ses_18_a_session_without_fresh_tokens_is_recognised_for_its_sign_out() {
+        let rig = signed_in(MINUTE).await;
+        let gate = gate(&rig);
+        let (ticket, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE).await;
+        rig.clock.advance(120_000);
+        let field = format!("__Host-vestibule={}", rig.sessions.ticket_text(&ticket));
+        let cookies = [field.as_bytes()];
+        assert_eq!(who(&gate.authenticate(&cookies).await), None);
+        let found = gate.recognise(&cookies).await;
+        assert_eq!(who(&found), Some(session.id.reference()));
+    }
+}
