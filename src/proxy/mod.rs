@@ -1,1 +1,26 @@
-//! (to be written)
+//! What a permit buys: the request travels to its upstream and the answer
+//! comes back.
+//!
+//! Owns: heads as upstreams see them, upstream connections, tunnels.
+//! Must not know: who may pass and why; how errors are shown.
+
+mod clear_site_data;
+mod connect;
+mod error;
+mod forward;
+mod forwarded;
+mod hop_by_hop;
+mod line;
+mod pool;
+mod request_body;
+mod request_head;
+mod response;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod upgrade;
+
+pub use error::ProxyError;
+pub use forward::{CookieField, CookieFilter, Outbound, Proxy};
+pub use target::{UnusableUpstream, UpstreamTarget};

@@ -1,0 +1,69 @@
+//! Whether this replica wants traffic.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+
+use crate::telemetry::Telemetry;
+
+const NEVER_REACHED: u8 = 0;
+const REACHED: u8 = 1;
+const LOST: u8 = 2;
+
+/// What the admin listener shows. Shared by whoever learns something.
+#[derive(Debug)]
+pub struct AdminState {
+    telemetry: Telemetry,
+    requires_store: bool,
+    store: AtomicU8,
+    draining: AtomicBool,
+}
+
+impl AdminState {
+    /// `requires_store`: be unready too when a store that was reached is lost
+    /// (`admin.ready_requires_store`). Off by default: known sessions go on
+    /// without the store, and all replicas would leave at once.
+    pub fn new(telemetry: Telemetry, requires_store: bool) -> Self {
+        Self {
+            telemetry,
+            requires_store,
+            store: AtomicU8::new(NEVER_REACHED),
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The store answered.
+    pub fn store_reached(&self) {
+        self.store.store(REACHED, Ordering::Relaxed);
+    }
+
+    /// The store failed. No effect before the first contact.
+    pub fn store_lost(&self) {
+        // Fails where it was never reached or is lost already.
+        let _ = self
+            .store
+            .compare_exchange(REACHED, LOST, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    /// The process is about to stop. There is no way back.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Why this replica is not ready; empty when it is.
+    pub fn unready_reasons(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            reasons.push("draining");
+        }
+        match self.store.load(Ordering::Relaxed) {
+            NEVER_REACHED => reasons.push("store_not_reached_yet"),
+            LOST if self.requires_store => reasons.push("store_lost"),
+            _ => {}
+        }
+        reasons
+    }
+
+    /// The metrics as text.
+    pub fn metrics(&self) -> String {
+        self.telemetry.render()
+    }
+}

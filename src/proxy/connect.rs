@@ -1,0 +1,173 @@
+//! Dialling an upstream: TCP, TLS, unix socket.
+
+use std::io;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::error::ProxyError;
+use super::target::UnusableUpstream;
+use crate::config::checked::Upstream;
+use crate::model::origin::{Authority, Scheme};
+
+/// Where and how to connect.
+#[derive(Clone)]
+pub(super) enum Dialer {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    Tls {
+        host: String,
+        port: u16,
+        name: ServerName<'static>,
+        connector: TlsConnector,
+    },
+    Unix(PathBuf),
+}
+
+impl Dialer {
+    pub(super) fn new(upstream: &Upstream) -> Result<Self, UnusableUpstream> {
+        Ok(match upstream {
+            Upstream::Http(authority) => {
+                let (host, port) = place(authority, Scheme::Http);
+                Self::Tcp { host, port }
+            }
+            Upstream::Https(authority) => {
+                let (host, port) = place(authority, Scheme::Https);
+                let name = ServerName::try_from(host.clone()).map_err(|_| UnusableUpstream {
+                    authority: authority.to_string(),
+                })?;
+                Self::Tls {
+                    host,
+                    port,
+                    name,
+                    connector: TlsConnector::from(Arc::new(tls())),
+                }
+            }
+            Upstream::Unix(path) => Self::Unix(path.clone()),
+        })
+    }
+
+    pub(super) async fn dial(&self, within: Duration) -> Result<Stream, ProxyError> {
+        tokio::time::timeout(within, self.connect())
+            .await
+            .map_err(|_| ProxyError::ConnectTimeout)?
+            .map_err(ProxyError::Unreachable)
+    }
+
+    async fn connect(&self) -> io::Result<Stream> {
+        match self {
+            Self::Tcp { host, port } => Ok(Stream::Tcp(tcp(host, *port).await?)),
+            Self::Tls {
+                host,
+                port,
+                name,
+                connector,
+            } => {
+                let stream = tcp(host, *port).await?;
+                let stream = connector.connect(name.clone(), stream).await?;
+                Ok(Stream::Tls(Box::new(stream)))
+            }
+            Self::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
+        }
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+fn place(authority: &Authority, scheme: Scheme) -> (String, u16) {
+    let host = authority
+        .host
+        .trim_start_matches('[')
+        .trim_end_matches(']')
+        .to_owned();
+    (host, authority.port.unwrap_or(scheme.default_port()))
+}
+
+fn tls() -> rustls::ClientConfig {
+    let roots = rustls::RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+    };
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("the provider speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config
+}
+
+/// A connection to an upstream.
+pub(super) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    Unix(UnixStream),
+}
+
+macro_rules! each {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self.get_mut() {
+            Stream::Tcp($stream) => $call,
+            Stream::Tls($stream) => $call,
+            Stream::Unix($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+}

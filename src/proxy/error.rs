@@ -1,0 +1,85 @@
+//! Why a request got no answer from its upstream.
+
+use http::StatusCode;
+
+use crate::base::body::BoxError;
+use crate::base::fault::{Blame, Fault};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    #[error("upstream cannot be reached")]
+    Unreachable(#[source] std::io::Error),
+    #[error("upstream did not accept a connection in time")]
+    ConnectTimeout,
+    #[error("upstream did not answer in time")]
+    Timeout,
+    /// It broke off, or answered with something that is not HTTP.
+    #[error("upstream broke off or answered malformed")]
+    Broken(#[source] BoxError),
+    #[error("upstream answered ambiguously: {0}")]
+    Ambiguous(&'static str),
+    #[error("all connections to the upstream are busy")]
+    Busy,
+    #[error("request body is longer than {limit} bytes")]
+    BodyTooLarge { limit: u64 },
+    #[error("request body stopped coming")]
+    BodyStalled,
+    #[error("request body broke off")]
+    BodyBroken,
+    #[error("upgrade request is malformed: {0}")]
+    MalformedUpgrade(&'static str),
+    #[error("upgrades are not allowed here")]
+    UpgradeRefused,
+    #[error("method cannot be proxied")]
+    MethodRefused,
+}
+
+impl ProxyError {
+    /// What the client is answered.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) | Self::Ambiguous(_) => StatusCode::BAD_GATEWAY,
+            Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyBroken | Self::MalformedUpgrade(_) => StatusCode::BAD_REQUEST,
+            Self::UpgradeRefused => StatusCode::FORBIDDEN,
+            Self::MethodRefused => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+}
+
+impl Fault for ProxyError {
+    fn blame(&self) -> Blame {
+        match self {
+            Self::Unreachable(_)
+            | Self::ConnectTimeout
+            | Self::Timeout
+            | Self::Broken(_)
+            | Self::Ambiguous(_)
+            | Self::Busy => Blame::Upstream,
+            Self::BodyTooLarge { .. }
+            | Self::BodyStalled
+            | Self::BodyBroken
+            | Self::MalformedUpgrade(_)
+            | Self::UpgradeRefused
+            | Self::MethodRefused => Blame::Client,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "upstream_unreachable",
+            Self::ConnectTimeout | Self::Timeout => "upstream_timeout",
+            Self::Broken(_) | Self::Ambiguous(_) => "upstream_broken",
+            Self::Busy => "upstream_busy",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyStalled => "body_stalled",
+            Self::BodyBroken => "body_broken",
+            Self::MalformedUpgrade(_) => "upgrade_malformed",
+            Self::UpgradeRefused => "upgrade_refused",
+            Self::MethodRefused => "method_refused",
+        }
+    }
+}

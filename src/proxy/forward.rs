@@ -1,0 +1,276 @@
+//! The way of one request to its upstream and of the answer back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+
+use super::error::ProxyError;
+use super::hop_by_hop;
+use super::line::Line;
+use super::pool::Watch;
+use super::request_body::{BodyWatch, WatchedBody};
+use super::request_head::Rewrite;
+use super::target::{self, UnusableUpstream, UpstreamTarget};
+use super::upgrade::Wanted;
+use super::{response, tunnel};
+use crate::base::body::Body;
+use crate::config::checked::{Limits, Route};
+use crate::identity_headers::{ReadyHeaders, ScrubList};
+use crate::listener::Connection;
+use crate::model::access::Lane;
+use crate::model::context::RequestContext;
+use crate::policy::Permit;
+
+/// What is left of a Cookie field for an upstream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CookieField {
+    /// Holds nothing of ours: the field is sent as it is.
+    Unchanged,
+    Kept(Bytes),
+    /// Held only ours: the field is dropped.
+    Nothing,
+}
+
+/// Which cookies are the gateway's own.
+#[derive(Debug, Clone, Copy)]
+pub struct CookieFilter {
+    /// Takes our cookies out of one Cookie field.
+    pub strip: fn(&[u8]) -> CookieField,
+    /// Whether a Set-Cookie value names a cookie of ours.
+    pub is_own: fn(&[u8]) -> bool,
+}
+
+/// One request that policy let pass.
+pub struct Outbound<'a> {
+    pub target: &'a UpstreamTarget,
+    pub context: &'a RequestContext,
+    pub connection: &'a Connection,
+    /// As received, with the extensions that hyper put in.
+    pub parts: Parts,
+    pub body: Incoming,
+    /// What the upstream learns of the person; absent on public lanes.
+    pub identity: Option<&'a ReadyHeaders>,
+}
+
+/// The door of the module.
+pub struct Proxy {
+    targets: Vec<UpstreamTarget>,
+    scrub: Arc<ScrubList>,
+    cookies: CookieFilter,
+    websocket_idle: Duration,
+}
+
+impl Proxy {
+    pub fn new(
+        routes: &[Route],
+        limits: &Limits,
+        scrub: ScrubList,
+        cookies: CookieFilter,
+    ) -> Result<Self, UnusableUpstream> {
+        Ok(Self {
+            targets: target::compile(routes, limits)?,
+            scrub: Arc::new(scrub),
+            cookies,
+            websocket_idle: limits.websocket_idle,
+        })
+    }
+
+    /// In the order of the routes.
+    pub fn targets(&self) -> &[UpstreamTarget] {
+        &self.targets
+    }
+
+    /// Sends the request and returns the answer as soon as its head is here.
+    pub async fn forward(
+        &self,
+        permit: Permit,
+        outbound: Outbound<'_>,
+    ) -> Result<Response<Body>, ProxyError> {
+        let Outbound {
+            target,
+            context,
+            connection,
+            mut parts,
+            body,
+            identity,
+        } = outbound;
+        // A tunnel to anywhere, and an echo of headers that scripts may not
+        // see: neither is a way to an application.
+        if parts.method == Method::CONNECT || parts.method == Method::TRACE {
+            return Err(ProxyError::MethodRefused);
+        }
+        // What a public lane is told must not depend on who asks.
+        let identity = identity.filter(|_| permit.lane() == Lane::Session);
+        let wanted = Wanted::read(&parts, !body.is_end_stream())?;
+        if wanted.is_some() && !permit.upgrade_allowed() {
+            return Err(ProxyError::UpgradeRefused);
+        }
+        let expects_continue =
+            hop_by_hop::has_token(&parts.headers, &header::EXPECT, b"100-continue");
+        let had_length = parts.headers.contains_key(header::CONTENT_LENGTH);
+        Rewrite {
+            context,
+            connection,
+            scrub: &self.scrub,
+            cookies: self.cookies,
+            own_host: target.host.as_ref(),
+            identity,
+        }
+        .apply(&mut parts.headers);
+        parts.version = Version::HTTP_11;
+        parts.uri = Uri::from(context.target.path_and_query.clone());
+        if let Some(wanted) = wanted {
+            return self.upgrade(target, connection, parts, wanted).await;
+        }
+        // The client's half of an upgrade is not the upstream's business.
+        parts.extensions.clear();
+        let (body, watch) = self.body(target, &mut parts, body, had_length, expects_continue)?;
+        let mut request = Request::from_parts(parts, body);
+        if let (Some(watch), true) = (&watch, expects_continue) {
+            let expect = HeaderValue::from_static("100-continue");
+            request.headers_mut().insert(header::EXPECT, expect);
+            let watch = watch.clone();
+            hyper::ext::on_informational(&mut request, move |interim| {
+                if interim.status() == StatusCode::CONTINUE {
+                    watch.go();
+                }
+            });
+        }
+        let response = exchange(target, request, watch.as_ref()).await?;
+        Ok(response::rewrite(response, &self.scrub, self.cookies))
+    }
+
+    /// Frames the request anew: an exact length, or chunked.
+    fn body(
+        &self,
+        target: &UpstreamTarget,
+        parts: &mut Parts,
+        body: Incoming,
+        had_length: bool,
+        expects_continue: bool,
+    ) -> Result<(Body, Option<Arc<BodyWatch>>), ProxyError> {
+        if body.is_end_stream() {
+            if had_length {
+                let none = HeaderValue::from_static("0");
+                parts.headers.insert(header::CONTENT_LENGTH, none);
+            }
+            return Ok((Body::Empty, None));
+        }
+        match (body.size_hint().exact(), target.max_body) {
+            (Some(length), Some(limit)) if length > limit => {
+                return Err(ProxyError::BodyTooLarge { limit });
+            }
+            (Some(length), _) => {
+                let length = HeaderValue::from(length);
+                parts.headers.insert(header::CONTENT_LENGTH, length);
+            }
+            (None, _) => {
+                let chunked = HeaderValue::from_static("chunked");
+                parts.headers.insert(header::TRANSFER_ENCODING, chunked);
+            }
+        }
+        let watch = Arc::new(BodyWatch::new(target.max_body));
+        let body = WatchedBody::new(body, watch.clone(), self.scrub.clone(), expects_continue);
+        Ok((Body::watched(body), Some(watch)))
+    }
+
+    async fn upgrade(
+        &self,
+        target: &UpstreamTarget,
+        connection: &Connection,
+        mut parts: Parts,
+        wanted: Wanted,
+    ) -> Result<Response<Body>, ProxyError> {
+        wanted.announce(&mut parts.headers);
+        let mut request = Request::from_parts(parts, Body::Empty);
+        let client = hyper::upgrade::on(&mut request);
+        request.extensions_mut().clear();
+        let watch = Watch {
+            patience: target.patience,
+            body: None,
+            repeatable: false,
+        };
+        // Never on a connection that was used before: there would be no
+        // second try.
+        let (line, answer) = target.pool.send_fresh(request, watch).await?;
+        let mut answer = answer.map_err(|error| failed(error, &line, None))?;
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            let answer = received(answer, &line)?;
+            return Ok(response::rewrite(answer, &self.scrub, self.cookies));
+        }
+        wanted.judge(answer.headers())?;
+        let upstream = hyper::upgrade::on(&mut answer);
+        let tunnel = connection.tunnels.open();
+        tokio::spawn(tunnel::run(client, upstream, tunnel, self.websocket_idle));
+        let (mut parts, _) = answer.into_parts();
+        parts.extensions.clear();
+        response::clean(&mut parts.headers, &self.scrub, self.cookies);
+        parts.headers.remove(header::CONTENT_LENGTH);
+        wanted.announce(&mut parts.headers);
+        Ok(Response::from_parts(parts, Body::Empty))
+    }
+}
+
+/// Sends once. A second time only if the first try was never written, or if
+/// the upstream closed an idle connection just then and the request has no
+/// body and no effect.
+async fn exchange(
+    target: &UpstreamTarget,
+    request: Request<Body>,
+    body: Option<&Arc<BodyWatch>>,
+) -> Result<Response<Incoming>, ProxyError> {
+    let watch = Watch {
+        patience: target.patience,
+        body,
+        repeatable: body.is_none() && request.method().is_safe(),
+    };
+    let sent = target.pool.send_pooled(request, watch);
+    let request = match sent {
+        Err(request) => request,
+        Ok(sent) => match sent.answer.await {
+            Ok(response) => return received(response, &sent.line),
+            Err(mut error) => match (error.take_message(), sent.copy) {
+                (Some(request), _) => request,
+                (None, Some(copy)) if !sent.line.timed_out() => copy.into(),
+                (None, _) => return Err(failed(error, &sent.line, body)),
+            },
+        },
+    };
+    let (line, answer) = target.pool.send_fresh(request, watch).await?;
+    match answer {
+        Ok(response) => received(response, &line),
+        Err(error) => Err(failed(error, &line, body)),
+    }
+}
+
+fn received(response: Response<Incoming>, line: &Line) -> Result<Response<Incoming>, ProxyError> {
+    if let Err(error) = response::judge(&response) {
+        line.end();
+        return Err(error);
+    }
+    line.response_began(response::is_event_stream(response.headers()));
+    Ok(response)
+}
+
+fn failed(
+    error: TrySendError<Request<Body>>,
+    line: &Line,
+    body: Option<&Arc<BodyWatch>>,
+) -> ProxyError {
+    match body {
+        Some(body) if body.too_large() => ProxyError::BodyTooLarge {
+            limit: body.limit(),
+        },
+        Some(body) if body.broken() => ProxyError::BodyBroken,
+        Some(body) if line.timed_out() && !body.ended() => ProxyError::BodyStalled,
+        _ if line.timed_out() => ProxyError::Timeout,
+        _ => ProxyError::Broken(error.into_error().into()),
+    }
+}

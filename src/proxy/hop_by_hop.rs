@@ -1,0 +1,193 @@
+//! Fields that belong to one connection (RFC 9110 section 7.6.1).
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+
+use crate::base::header_names as names;
+
+/// Removed from every message. Framing is rebuilt from the body itself.
+const OF_REQUESTS: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::EXPECT,
+    header::PROXY_AUTHORIZATION,
+    names::KEEP_ALIVE,
+    names::PROXY_CONNECTION,
+    names::HTTP2_SETTINGS,
+];
+
+const OF_RESPONSES: [HeaderName; 7] = [
+    header::CONNECTION,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::PROXY_AUTHENTICATE,
+    names::KEEP_ALIVE,
+    names::PROXY_CONNECTION,
+];
+
+/// Nominating one of these in `Connection` has no effect: they were judged,
+/// and the upstream has to see what was judged.
+const NEVER_NOMINATED: [HeaderName; 17] = [
+    header::HOST,
+    header::COOKIE,
+    header::SET_COOKIE,
+    header::AUTHORIZATION,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::CONTENT_ENCODING,
+    header::TRANSFER_ENCODING,
+    header::TRAILER,
+    header::ORIGIN,
+    header::FORWARDED,
+    names::X_FORWARDED_FOR,
+    names::X_FORWARDED_PROTO,
+    names::X_FORWARDED_HOST,
+    names::X_FORWARDED_PORT,
+    names::X_REAL_IP,
+    names::SEC_FETCH_SITE,
+];
+
+/// First bytes of the names above, so that one look passes most fields over.
+fn may_be_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str().as_bytes().first(),
+        Some(b'c' | b't' | b'u' | b'e' | b'p' | b'k' | b'h')
+    )
+}
+
+/// Run before identity is put in: a client cannot nominate what we add.
+pub(super) fn clean_request(headers: &mut HeaderMap) {
+    clean(headers, &OF_REQUESTS);
+}
+
+/// `Content-Length` stays: it frames the answer to HEAD, too.
+pub(super) fn clean_response(headers: &mut HeaderMap) {
+    clean(headers, &OF_RESPONSES);
+}
+
+fn clean(headers: &mut HeaderMap, fields: &[HeaderName]) {
+    for name in nominated(headers) {
+        headers.remove(&name);
+    }
+    while let Some(name) = headers
+        .keys()
+        .find(|name| may_be_hop_by_hop(name) && fields.contains(name))
+        .cloned()
+    {
+        headers.remove(&name);
+    }
+}
+
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    tokens(headers, &header::CONNECTION)
+        .filter(|token| {
+            !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive")
+        })
+        .filter_map(|token| HeaderName::from_bytes(token).ok())
+        .filter(|name| !NEVER_NOMINATED.contains(name))
+        .collect()
+}
+
+/// The comma-separated members of every field of this name.
+pub(super) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    headers
+        .get_all(name)
+        .into_iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|token| !token.is_empty())
+}
+
+pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &[u8]) -> bool {
+    tokens(headers, name).any(|token| token.eq_ignore_ascii_case(wanted))
+}
+
+/// A trailer may not carry what a head decides (RFC 9110 section 6.5.1).
+pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
+    for name in OF_REQUESTS
+        .iter()
+        .chain(&NEVER_NOMINATED)
+        .chain(&OF_RESPONSES)
+    {
+        trailers.remove(name);
+    }
+}
+
+/// The `Trailer` field announces only what [`clean_trailers`] and the scrub
+/// list would let through; hyper sends no trailer that is not announced.
+pub(super) fn announce_trailers(headers: &mut HeaderMap, removes: impl Fn(&HeaderName) -> bool) {
+    if !headers.contains_key(header::TRAILER) {
+        return;
+    }
+    let kept: Vec<&str> = tokens(headers, &header::TRAILER)
+        .filter_map(|token| {
+            let name = HeaderName::from_bytes(token).ok()?;
+            let refused = OF_REQUESTS.contains(&name)
+                || OF_RESPONSES.contains(&name)
+                || NEVER_NOMINATED.contains(&name)
+                || removes(&name);
+            if refused {
+                None
+            } else {
+                std::str::from_utf8(token).ok()
+            }
+        })
+        .collect();
+    let value = HeaderValue::from_str(&kept.join(", ")).ok();
+    headers.remove(header::TRAILER);
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        headers.insert(header::TRAILER, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_test_covers_every_name() {
+        for name in OF_REQUESTS.iter().chain(&OF_RESPONSES) {
+            assert!(may_be_hop_by_hop(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn sec_hdr_08_security_inputs_cannot_be_nominated() {
+        let mut headers = HeaderMap::new();
+        headers.append(
+            "connection",
+            "cookie, Authorization, x-own".parse().unwrap(),
+        );
+        headers.append(
+            "connection",
+            "HOST,x-forwarded-for , close".parse().unwrap(),
+        );
+        for name in [
+            "cookie",
+            "authorization",
+            "host",
+            "x-forwarded-for",
+            "x-own",
+        ] {
+            headers.append(name, "1".parse().unwrap());
+        }
+        clean_request(&mut headers);
+        assert_eq!(headers.len(), 4);
+        assert!(!headers.contains_key("x-own"));
+    }
+
+    #[test]
+    fn only_harmless_trailers_stay_announced() {
+        let mut headers = HeaderMap::new();
+        headers.append("trailer", "server-timing, Content-Length".parse().unwrap());
+        headers.append("trailer", "remote-user,x-checksum,host".parse().unwrap());
+        announce_trailers(&mut headers, |name| name.as_str() == "remote-user");
+        assert_eq!(headers["trailer"], "server-timing, x-checksum");
+    }
+}

@@ -1,0 +1,201 @@
+//! What the sweep of a pool knows of one upstream connection.
+//!
+//! The request path stores flags; time is counted in sweeps, so a request
+//! sets no timer and asks nobody for the time.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+use tokio::task::AbortHandle;
+
+use super::connect::Stream;
+use super::request_body::BodyWatch;
+
+/// How often a pool looks at its connections.
+pub(super) const SWEEP: Duration = Duration::from_millis(500);
+
+/// The request is on its way; its body may not be over.
+const SENDING: u8 = 0;
+/// The request is sent, the head of the response is awaited.
+const AWAITING: u8 = 1;
+/// The body of the response is coming.
+const STREAMING: u8 = 2;
+/// An event stream: silence is normal.
+const OPEN: u8 = 3;
+
+/// At least two sweeps: the first is partial.
+pub(super) fn sweeps(length: Duration) -> u32 {
+    let whole = length.as_millis().div_ceil(SWEEP.as_millis());
+    u32::try_from(whole).unwrap_or(u32::MAX).max(2)
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    phase: AtomicU8,
+    age: AtomicU32,
+    moved: AtomicBool,
+    /// How long the head of the response may take, in sweeps.
+    patience: AtomicU32,
+    timed_out: AtomicBool,
+    /// The request body of the exchange under way, if it has one.
+    body: Mutex<Option<Arc<BodyWatch>>>,
+    abort: OnceLock<AbortHandle>,
+}
+
+impl Line {
+    pub(super) fn request_began(&self, patience: u32, body: Option<&Arc<BodyWatch>>) {
+        self.age.store(0, Relaxed);
+        self.patience.store(patience, Relaxed);
+        match body {
+            None => self.phase.store(AWAITING, Relaxed),
+            Some(body) => {
+                *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body.clone());
+                self.phase.store(SENDING, Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn response_began(&self, event_stream: bool) {
+        self.age.store(0, Relaxed);
+        let phase = if event_stream { OPEN } else { STREAMING };
+        self.phase.store(phase, Relaxed);
+    }
+
+    pub(super) fn is_event_stream(&self) -> bool {
+        self.phase.load(Relaxed) == OPEN
+    }
+
+    /// Whether the sweep ended it because the response did not come.
+    pub(super) fn timed_out(&self) -> bool {
+        self.timed_out.load(Relaxed)
+    }
+
+    pub(super) fn started(&self, abort: AbortHandle) {
+        if self.abort.set(abort).is_err() {
+            unreachable!("a connection is started once");
+        }
+    }
+
+    pub(super) fn end(&self) {
+        if let Some(abort) = self.abort.get() {
+            abort.abort();
+        }
+    }
+
+    /// One sweep of a connection that is in use.
+    pub(super) fn sweep_busy(&self, body_idle: u32) {
+        let moved = self.moved.swap(false, Relaxed);
+        let phase = self.phase.load(Relaxed);
+        if phase == SENDING {
+            let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+            if body.take_if(|body| body.ended()).is_some() {
+                self.age.store(0, Relaxed);
+                self.phase.store(AWAITING, Relaxed);
+                return;
+            }
+            if body.as_ref().is_some_and(|body| body.sweep(SWEEP)) {
+                self.give_up();
+                return;
+            }
+        }
+        // Interim responses must not keep a request waiting for ever.
+        if moved && phase != AWAITING {
+            self.age.store(0, Relaxed);
+            return;
+        }
+        let age = self.age.fetch_add(1, Relaxed) + 1;
+        let bound = match phase {
+            AWAITING => self.patience.load(Relaxed),
+            OPEN => return,
+            _ => body_idle,
+        };
+        if age > bound {
+            self.give_up();
+        }
+    }
+
+    fn give_up(&self) {
+        self.timed_out.store(true, Relaxed);
+        self.end();
+    }
+
+    /// One sweep of a connection that nobody uses; its idle age.
+    pub(super) fn sweep_idle(&self) -> u32 {
+        if self.moved.swap(false, Relaxed) {
+            self.age.store(0, Relaxed);
+            return 0;
+        }
+        self.age.fetch_add(1, Relaxed) + 1
+    }
+}
+
+/// The socket of an upstream, seen by its [`Line`].
+pub(super) struct UpstreamIo {
+    inner: TokioIo<Stream>,
+    line: Arc<Line>,
+}
+
+impl UpstreamIo {
+    pub(super) fn new(stream: Stream, line: Arc<Line>) -> Self {
+        Self {
+            inner: TokioIo::new(stream),
+            line,
+        }
+    }
+
+    fn noted<T>(&self, result: Poll<T>) -> Poll<T> {
+        if result.is_ready() && !self.line.moved.load(Relaxed) {
+            self.line.moved.store(true, Relaxed);
+        }
+        result
+    }
+}
+
+impl Read for UpstreamIo {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        self.noted(result)
+    }
+}
+
+impl Write for UpstreamIo {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write(cx, bytes);
+        self.noted(result)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
+        self.noted(result)
+    }
+}

@@ -1,0 +1,80 @@
+//! The head of a request as its upstream sees it.
+
+use http::header::{self, HeaderMap, HeaderValue};
+
+use super::forward::{CookieField, CookieFilter};
+use super::{forwarded, hop_by_hop};
+use crate::identity_headers::{ReadyHeaders, ScrubList};
+use crate::listener::Connection;
+use crate::model::context::RequestContext;
+use crate::model::origin::Authority;
+
+pub(super) struct Rewrite<'a> {
+    pub(super) context: &'a RequestContext,
+    pub(super) connection: &'a Connection,
+    pub(super) scrub: &'a ScrubList,
+    pub(super) cookies: CookieFilter,
+    /// `Host` for upstreams that want their own name.
+    pub(super) own_host: Option<&'a HeaderValue>,
+    pub(super) identity: Option<&'a ReadyHeaders>,
+}
+
+impl Rewrite<'_> {
+    /// The order matters: what belongs to the connection goes first, then
+    /// what a client may not say, and only then comes what we say.
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        let trailers = hop_by_hop::has_token(headers, &header::TE, b"trailers");
+        let host = host(headers, &self.context.target.authority);
+        hop_by_hop::clean_request(headers);
+        self.scrub.scrub(headers);
+        hop_by_hop::announce_trailers(headers, |name| self.scrub.removes(name));
+        strip_cookies(headers, self.cookies);
+        forwarded::write(headers, self.context, self.connection, &host);
+        let host = self.own_host.cloned().unwrap_or(host);
+        headers.insert(header::HOST, host);
+        if trailers {
+            headers.insert(header::TE, HeaderValue::from_static("trailers"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
+        }
+        if let Some(identity) = self.identity {
+            identity.apply(headers);
+        }
+    }
+}
+
+/// The authority that was judged, and nothing else. The client's own bytes
+/// serve where they say the same.
+fn host(headers: &HeaderMap, authority: &Authority) -> HeaderValue {
+    let mut sent = headers.get_all(header::HOST).into_iter();
+    if let (Some(host), None, None) = (sent.next(), sent.next(), authority.port)
+        && host.as_bytes() == authority.host.as_bytes()
+    {
+        return host.clone();
+    }
+    HeaderValue::from_str(&authority.to_string())
+        .expect("an authority is ASCII without control characters")
+}
+
+/// Cookies of the application pass byte for byte and in order.
+fn strip_cookies(headers: &mut HeaderMap, cookies: CookieFilter) {
+    let Some(first) = headers.get(header::COOKIE) else {
+        return;
+    };
+    let single = headers.get_all(header::COOKIE).iter().count() == 1;
+    if single && matches!((cookies.strip)(first.as_bytes()), CookieField::Unchanged) {
+        return;
+    }
+    let kept: Vec<HeaderValue> = headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|field| match (cookies.strip)(field.as_bytes()) {
+            CookieField::Unchanged => Some(field.clone()),
+            CookieField::Kept(rest) => HeaderValue::from_maybe_shared(rest).ok(),
+            CookieField::Nothing => None,
+        })
+        .collect();
+    headers.remove(header::COOKIE);
+    for field in kept {
+        headers.append(header::COOKIE, field);
+    }
+}

@@ -1,0 +1,138 @@
+//! The head of a response as the client sees it.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Response, StatusCode, Version};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::clear_site_data;
+use super::error::ProxyError;
+use super::forward::CookieFilter;
+use super::hop_by_hop;
+use crate::base::body::{Body, BoxError};
+use crate::identity_headers::ScrubList;
+
+/// Whether the upstream sends an event stream, which may be silent for long.
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// A response that two readers could frame differently is refused.
+pub(super) fn judge(response: &Response<Incoming>) -> Result<(), ProxyError> {
+    let headers = response.headers();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ProxyError::Ambiguous("101 that nobody asked for"));
+    }
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(ProxyError::Ambiguous(
+                "Content-Length beside Transfer-Encoding",
+            ));
+        }
+        let mut codings = hop_by_hop::tokens(headers, &header::TRANSFER_ENCODING);
+        let only = codings
+            .next()
+            .is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
+        if !only || codings.next().is_some() {
+            return Err(ProxyError::Ambiguous("Transfer-Encoding beyond chunked"));
+        }
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let (Some(first), Some(second)) = (lengths.next(), lengths.next())
+        && first != second
+    {
+        return Err(ProxyError::Ambiguous("several Content-Length"));
+    }
+    Ok(())
+}
+
+/// Takes out what belongs to the other connection, what only we may say to
+/// browsers, and what would touch our cookies.
+pub(super) fn rewrite(
+    response: Response<Incoming>,
+    scrub: &Arc<ScrubList>,
+    cookies: CookieFilter,
+) -> Response<Body> {
+    let (mut parts, body) = response.into_parts();
+    parts.version = Version::HTTP_11;
+    let headers = &mut parts.headers;
+    clean(headers, scrub, cookies);
+    if let Some(length) = headers.get(header::CONTENT_LENGTH).cloned() {
+        // Several equal lengths become one.
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
+    let body = if headers.contains_key(header::TRAILER) {
+        Body::watched(CleanTrailers {
+            inner: body,
+            scrub: scrub.clone(),
+        })
+    } else {
+        Body::Streamed(body)
+    };
+    Response::from_parts(parts, body)
+}
+
+pub(super) fn clean(headers: &mut HeaderMap, scrub: &ScrubList, cookies: CookieFilter) {
+    hop_by_hop::clean_response(headers);
+    scrub.scrub(headers);
+    hop_by_hop::announce_trailers(headers, |name| scrub.removes(name));
+    clear_site_data::spare_cookies(headers);
+    let plants = headers
+        .get_all(header::SET_COOKIE)
+        .iter()
+        .any(|value| (cookies.is_own)(value.as_bytes()));
+    if plants {
+        let kept: Vec<HeaderValue> = headers
+            .get_all(header::SET_COOKIE)
+            .iter()
+            .filter(|value| !(cookies.is_own)(value.as_bytes()))
+            .cloned()
+            .collect();
+        headers.remove(header::SET_COOKIE);
+        for value in kept {
+            headers.append(header::SET_COOKIE, value);
+        }
+    }
+}
+
+struct CleanTrailers {
+    inner: Incoming,
+    scrub: Arc<ScrubList>,
+}
+
+impl HttpBody for CleanTrailers {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        frame.map(|frame| {
+            frame.map(|frame| {
+                let mut frame = frame?;
+                if let Some(trailers) = frame.trailers_mut() {
+                    hop_by_hop::clean_trailers(trailers);
+                    self.scrub.scrub_trailers(trailers);
+                }
+                Ok(frame)
+            })
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
