@@ -1,0 +1,318 @@
+//! `sign_in`, `start` and `callback`.
+
+use http::request::Parts as Head;
+use http::{Method, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::super::render::{self, Manner, Trouble};
+use super::super::service::Inner;
+use super::super::sign_in::cookie_fields;
+use super::parameter;
+use crate::base::body::Body;
+use crate::base::fault::{Blame, Fault};
+use crate::base::header_names::{SEC_FETCH_DEST, SEC_FETCH_MODE, SEC_FETCH_SITE, SEC_PURPOSE};
+use crate::gate::Authentication;
+use crate::login::{CallbackRequest, Failed, SignedIn};
+use crate::model::context::RequestContext;
+use crate::model::identity::ProviderId;
+use crate::page::{ActionKind, Choice, SignIn, SignInNotice, SwitchAccount};
+
+impl Inner {
+    /// The page with the providers. With a live session: whoever comes from
+    /// our own pages or by hand wants another account; anybody else is asked.
+    pub(super) async fn sign_in(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+    ) -> Response<Body> {
+        let Ok(return_to) = parameter(context.target.query(), "rd") else {
+            return self.bad_request(context, manner);
+        };
+        let return_to = self.return_to_from(context, return_to.as_deref());
+        let cookies = cookie_fields(&head.headers);
+        match self.gate.authenticate(&cookies).await {
+            Authentication::SignedIn { session, ticket } => {
+                if !by_own_will(head) {
+                    return self.pages.switch_account(
+                        manner.language,
+                        &SwitchAccount {
+                            person: super::person(&session.identity),
+                            continue_href: return_to,
+                            switch_action: format!("{}/sign_in", self.prefix),
+                            csrf: self.logout.csrf_token(&ticket),
+                            form_targets: Vec::new(),
+                        },
+                    );
+                }
+                if let Err(error) = self.logout.end(&session, &return_to).await {
+                    return self.store_problem(context, manner, &error);
+                }
+                let notice = Some(SignInNotice::SignedOut);
+                let mut response = self.sign_in_page(manner, &return_to, notice);
+                render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+                response
+            }
+            Authentication::Anonymous { ended: None } if self.straight_on() => {
+                let provider = self.only_provider();
+                self.begin(context, manner, &head.headers, &provider, &return_to, None)
+                    .await
+            }
+            Authentication::Anonymous { ended } => {
+                let notice = ended.map(|_| SignInNotice::SessionEnded);
+                self.sign_in_page(manner, &return_to, notice)
+            }
+            // Signing in needs the store too, and says so itself.
+            Authentication::Unavailable { .. } => self.sign_in_page(manner, &return_to, None),
+        }
+    }
+
+    fn sign_in_page(
+        &self,
+        manner: Manner,
+        return_to: &str,
+        notice: Option<SignInNotice>,
+    ) -> Response<Body> {
+        let choices = self
+            .provider_names
+            .iter()
+            .map(|(id, name)| Choice {
+                label: name.clone(),
+                href: {
+                    let start = self.start_url(return_to, Some(id));
+                    // Whoever wants another account must be asked, though
+                    // the provider still knows the old one.
+                    if notice == Some(SignInNotice::SignedOut) {
+                        format!("{start}&switch=1")
+                    } else {
+                        start
+                    }
+                },
+            })
+            .collect();
+        self.pages
+            .sign_in(manner.language, &SignIn { choices, notice })
+    }
+
+    /// "Use another account" of the page above.
+    pub(super) async fn switch_account(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+        body: Incoming,
+    ) -> Response<Body> {
+        match self.proven_post(context, manner, head, body).await {
+            Err(response) => response,
+            Ok((session, _)) => {
+                if let Some(session) = session
+                    && let Err(error) = self.logout.end(&session, "/").await
+                {
+                    return self.store_problem(context, manner, &error);
+                }
+                let mut response = self.sign_in_page(manner, "/", Some(SignInNotice::SignedOut));
+                if self.shows_a_ticket(head) {
+                    render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+                }
+                response
+            }
+        }
+    }
+
+    pub(super) async fn start(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+    ) -> Response<Body> {
+        let query = context.target.query();
+        let (Ok(return_to), Ok(provider), Ok(switch)) = (
+            parameter(query, "rd"),
+            parameter(query, "provider"),
+            parameter(query, "switch"),
+        ) else {
+            return self.bad_request(context, manner);
+        };
+        // The transaction's cookie belongs to the host that talks to the
+        // provider.
+        if !self.is_public_host(&context.target.authority) {
+            let return_to = self.return_to_from(context, Some(return_to.as_deref().unwrap_or("/")));
+            let provider = provider.map(ProviderId);
+            let url = self.start_url(&return_to, provider.as_ref());
+            return render::redirect(StatusCode::FOUND, &url);
+        }
+        let return_to = self.safe_return_to(return_to.as_deref());
+        let provider = match provider {
+            Some(id) => ProviderId(id),
+            None if self.provider_names.len() == 1 => self.only_provider(),
+            None => return self.sign_in_page(manner, &return_to, None),
+        };
+        let prompt = switch.map(|_| "login");
+        self.begin(
+            context,
+            manner,
+            &head.headers,
+            &provider,
+            &return_to,
+            prompt,
+        )
+        .await
+    }
+
+    pub(super) async fn callback(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+        provider: Option<&str>,
+    ) -> Response<Body> {
+        let cookies = cookie_fields(&head.headers);
+        let request = CallbackRequest {
+            provider,
+            query: context.target.query(),
+            cookies: &cookies,
+            user_agent: head
+                .headers
+                .get(header::USER_AGENT)
+                .and_then(|value| value.to_str().ok()),
+        };
+        match self.login.callback(request).await {
+            Ok(signed_in) => self.welcome(context, manner, &cookies, signed_in).await,
+            Err(failed) => self.login_failed(context, manner, failed),
+        }
+    }
+
+    async fn welcome(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        cookies: &[&[u8]],
+        signed_in: SignedIn,
+    ) -> Response<Body> {
+        // The session that this browser had is replaced, whoever's it was:
+        // nobody holds its ticket any more.
+        if let Authentication::SignedIn { session, ticket } = self.gate.recognise(cookies).await
+            && ticket != signed_in.ticket
+            && let Err(error) = self.logout.replace(&session).await
+        {
+            tracing::warn!(
+                reference = %context.reference,
+                reason = error.reason(),
+                "the session before this sign-in could not be ended"
+            );
+        }
+        // Once more: the configuration may have changed since the start.
+        let return_to = self.safe_return_to(Some(&signed_in.return_to));
+        let mut response = if self.strict_cookie {
+            self.pages.redirecting(manner.language, &return_to)
+        } else {
+            render::redirect(StatusCode::SEE_OTHER, &return_to)
+        };
+        let mut set = signed_in.set_cookies;
+        set.push(self.session_cookie.set(&signed_in.ticket));
+        render::set_cookies(&mut response, &set);
+        response
+    }
+
+    fn login_failed(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        failed: Failed,
+    ) -> Response<Body> {
+        let return_to = self.safe_return_to(failed.return_to.as_deref());
+        let reference = failed
+            .attempt
+            .unwrap_or_else(|| context.reference.to_string());
+        let mut response = self.login_problem(manner, &failed.error, reference, &return_to);
+        render::set_cookies(&mut response, &failed.set_cookies);
+        response
+    }
+
+    pub(super) fn bad_request(&self, context: &RequestContext, manner: Manner) -> Response<Body> {
+        let trouble = Trouble::of(Blame::Client, "bad_request", context.reference);
+        render::problem(&self.pages, manner, trouble)
+    }
+
+    pub(super) fn store_problem(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        error: &dyn Fault,
+    ) -> Response<Body> {
+        tracing::error!(
+            reference = %context.reference,
+            reason = error.reason(),
+            detail = %error,
+            "session store failed"
+        );
+        let trouble = Trouble::of(error.blame(), error.reason(), context.reference)
+            .retry_after(Some(std::time::Duration::from_secs(2)))
+            .action(ActionKind::TryAgain, self.here(context));
+        render::problem(&self.pages, manner, trouble)
+    }
+}
+
+/// The browser says that this navigation comes from our own pages or from the
+/// address bar. Where it says nothing, the answer is no. A picture, a script
+/// or a prefetch is nobody's will: an application's own pages may hold
+/// pictures that other people put there.
+pub(super) fn by_own_will(head: &Head) -> bool {
+    let only = |name: &http::HeaderName, wanted: &[&[u8]]| {
+        let mut values = head.headers.get_all(name).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => wanted.contains(&value.as_bytes()),
+            _ => false,
+        }
+    };
+    head.method == Method::GET
+        && only(&SEC_FETCH_SITE, &[b"same-origin", b"none"])
+        && only(&SEC_FETCH_MODE, &[b"navigate"])
+        && only(&SEC_FETCH_DEST, &[b"document"])
+        && !head.headers.contains_key(SEC_PURPOSE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sec_ses_33_only_a_persons_navigation_ends_a_session_by_get() {
+        let own_will = |method: &str, fields: &[(&str, &str)]| {
+            let mut request = http::Request::builder().method(method).uri("/");
+            for (name, value) in fields {
+                request = request.header(*name, *value);
+            }
+            by_own_will(&request.body(()).unwrap().into_parts().0)
+        };
+        let site = |value| ("sec-fetch-site", value);
+        let (navigate, document) = (
+            ("sec-fetch-mode", "navigate"),
+            ("sec-fetch-dest", "document"),
+        );
+        for from in ["same-origin", "none"] {
+            assert!(own_will("GET", &[site(from), navigate, document]));
+            for fields in [
+                &[
+                    site(from),
+                    ("sec-fetch-mode", "no-cors"),
+                    ("sec-fetch-dest", "image"),
+                ][..],
+                &[site(from), navigate, ("sec-fetch-dest", "iframe")],
+                &[
+                    site(from),
+                    navigate,
+                    document,
+                    ("sec-purpose", "prefetch;prerender"),
+                ],
+                &[site(from), site("cross-site"), navigate, document],
+                &[site(from)],
+            ] {
+                assert!(!own_will("GET", fields), "{fields:?}");
+            }
+            assert!(!own_will("HEAD", &[site(from), navigate, document]));
+        }
+        assert!(!own_will("GET", &[navigate, document]));
+        assert!(!own_will("GET", &[site("same-site"), navigate, document]));
+    }
+}

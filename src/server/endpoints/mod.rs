@@ -1,0 +1,179 @@
+//! Own endpoints below `server.prefix`: a table of exact paths. Whatever else
+//! lies below the prefix is 404, never upstream.
+
+mod account;
+mod login;
+mod sign_out;
+
+pub(super) use account::person;
+
+use http::request::Parts as Head;
+use http::{Method, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::render::{self, Manner, Trouble};
+use super::service::Inner;
+use crate::base::body::Body;
+use crate::model::context::RequestContext;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    WhoAmI,
+    SignIn,
+    Start,
+    /// With the id of the provider, where there are several.
+    Callback(Option<String>),
+    SignOut,
+    UserInfo,
+    Asset,
+    Ping,
+    Robots,
+    Unknown,
+}
+
+impl Endpoint {
+    /// `path`: what follows the prefix. Only `public_url`'s host talks to the
+    /// provider.
+    pub(super) fn find(path: &str, public_host: bool) -> Self {
+        match path {
+            "" | "/" => Self::WhoAmI,
+            "/sign_in" => Self::SignIn,
+            "/start" => Self::Start,
+            "/callback" if public_host => Self::Callback(None),
+            "/sign_out" => Self::SignOut,
+            "/userinfo" => Self::UserInfo,
+            _ if path.starts_with("/static/") => Self::Asset,
+            _ => match path.strip_prefix("/callback/") {
+                Some(id) if public_host && !id.is_empty() && !id.contains('/') => {
+                    Self::Callback(Some(id.to_owned()))
+                }
+                _ => Self::Unknown,
+            },
+        }
+    }
+
+    fn allow(&self) -> &'static str {
+        match self {
+            Self::SignIn | Self::SignOut => "GET, HEAD, POST",
+            _ => "GET, HEAD",
+        }
+    }
+}
+
+impl Inner {
+    pub(super) async fn own(
+        &self,
+        endpoint: Endpoint,
+        context: &RequestContext,
+        manner: Manner,
+        head: Head,
+        body: Incoming,
+    ) -> Response<Body> {
+        match (&endpoint, &head.method) {
+            (Endpoint::SignOut, &Method::POST) => {
+                self.sign_out_by_post(context, manner, &head, body).await
+            }
+            (Endpoint::SignIn, &Method::POST) => {
+                self.switch_account(context, manner, &head, body).await
+            }
+            _ => {
+                self.own_without_body(endpoint, context, manner, &head)
+                    .await
+            }
+        }
+    }
+
+    pub(super) async fn own_without_body(
+        &self,
+        endpoint: Endpoint,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+    ) -> Response<Body> {
+        if endpoint != Endpoint::Unknown
+            && head.method != Method::GET
+            && head.method != Method::HEAD
+        {
+            return render::method_not_allowed(
+                &self.pages,
+                manner,
+                context.reference,
+                endpoint.allow(),
+            );
+        }
+        match endpoint {
+            Endpoint::WhoAmI => self.who_am_i(context, manner, head).await,
+            Endpoint::UserInfo => self.user_info(context, manner, head).await,
+            Endpoint::SignIn => self.sign_in(context, manner, head).await,
+            Endpoint::Start => self.start(context, manner, head).await,
+            Endpoint::Callback(id) => self.callback(context, manner, head, id.as_deref()).await,
+            Endpoint::SignOut => self.sign_out_by_get(context, manner, head).await,
+            Endpoint::Asset => self
+                .pages
+                .asset(context.target.path())
+                .unwrap_or_else(|| self.not_found(context, manner)),
+            Endpoint::Ping => text("OK\n"),
+            Endpoint::Robots => text("User-agent: *\nDisallow: /\n"),
+            Endpoint::Unknown => self.not_found(context, manner),
+        }
+    }
+
+    fn not_found(&self, context: &RequestContext, manner: Manner) -> Response<Body> {
+        let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
+        render::problem(&self.pages, manner, trouble)
+    }
+}
+
+fn text(body: &'static str) -> Response<Body> {
+    let mut response = render::bare(StatusCode::OK);
+    *response.body_mut() = Body::full(body);
+    response.headers_mut().insert(
+        http::header::CONTENT_TYPE,
+        http::HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// The one value of `name` in a query or form; `Err` if it comes twice.
+pub(super) fn parameter(query: Option<&str>, name: &str) -> Result<Option<String>, ()> {
+    let mut found = None;
+    for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if key == name && found.replace(value.into_owned()).is_some() {
+            return Err(());
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sec_path_15_own_endpoints_are_exact() {
+        assert_eq!(Endpoint::find("/start", false), Endpoint::Start);
+        assert_eq!(Endpoint::find("/callback", false), Endpoint::Unknown);
+        assert_eq!(Endpoint::find("/callback", true), Endpoint::Callback(None));
+        assert_eq!(
+            Endpoint::find("/callback/a", true),
+            Endpoint::Callback(Some("a".into()))
+        );
+        for path in [
+            "/start/",
+            "/Start",
+            "/callback/",
+            "/callback/a/b",
+            "/auth/x",
+            "//start",
+        ] {
+            assert_eq!(Endpoint::find(path, true), Endpoint::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn sec_red_22_a_repeated_parameter_is_refused() {
+        assert_eq!(parameter(Some("rd=/a"), "rd"), Ok(Some("/a".into())));
+        assert_eq!(parameter(Some("rd=/a&rd=/b"), "rd"), Err(()));
+        assert_eq!(parameter(Some("x=1"), "rd"), Ok(None));
+    }
+}

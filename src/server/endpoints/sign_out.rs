@@ -1,0 +1,250 @@
+//! `sign_out`: the record first, then the cookie, then the provider.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::request::Parts as Head;
+use http::{Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::super::render::{self, Manner, Trouble};
+use super::super::service::Inner;
+use super::super::sign_in::cookie_fields;
+use super::login::by_own_will;
+use super::parameter;
+use crate::base::body::{Body, BoxError};
+use crate::base::bounded_body::{self, ReadError};
+use crate::gate::Authentication;
+use crate::model::context::{Audience, RequestContext};
+use crate::page::{ActionKind, SignOutConfirm, SignedOut};
+use crate::session::sessions::Session;
+
+/// Forms of ours are tiny, and come at once.
+const FORM_LIMIT: usize = 16 * 1024;
+const FORM_WAIT: Duration = Duration::from_secs(10);
+
+impl Inner {
+    /// GET acts only where the browser vouches that the person came from here
+    /// or typed it; anything else gets a page with a button.
+    pub(super) async fn sign_out_by_get(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+    ) -> Response<Body> {
+        let query = context.target.query();
+        let (Ok(return_to), Ok(state)) = (parameter(query, "rd"), parameter(query, "state")) else {
+            return self.bad_request(context, manner);
+        };
+        let cookies = cookie_fields(&head.headers);
+        match self.gate.recognise(&cookies).await {
+            Authentication::SignedIn { session, ticket } => {
+                if by_own_will(head) {
+                    let return_to = self.safe_return_to(return_to.as_deref());
+                    return self
+                        .end_session(context, manner, &session, &return_to)
+                        .await;
+                }
+                self.pages.sign_out_confirm(
+                    manner.language,
+                    &SignOutConfirm {
+                        action: format!("{}/sign_out", self.prefix),
+                        csrf: self.logout.csrf_token(&ticket),
+                        return_to: return_to.map(|asked| self.safe_return_to(Some(&asked))),
+                        form_targets: Vec::new(),
+                    },
+                )
+            }
+            Authentication::Anonymous { .. } => {
+                // Back from the provider, or signed out already.
+                let place = state
+                    .and_then(|state| self.logout.return_to(&state))
+                    .or(return_to);
+                self.signed_out(manner, place.as_deref(), self.shows_a_ticket(head))
+            }
+            Authentication::Unavailable {
+                reason,
+                retry_after,
+            } => {
+                let trouble =
+                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
+                        .retry_after(Some(retry_after))
+                        .action(ActionKind::TryAgain, self.here(context));
+                render::problem(&self.pages, manner, trouble)
+            }
+        }
+    }
+
+    pub(super) async fn sign_out_by_post(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+        body: Incoming,
+    ) -> Response<Body> {
+        match self.proven_post(context, manner, head, body).await {
+            Err(response) => response,
+            Ok((Some(session), return_to)) => {
+                let return_to = self.safe_return_to(return_to.as_deref());
+                self.end_session(context, manner, &session, &return_to)
+                    .await
+            }
+            Ok((None, return_to)) => {
+                self.signed_out(manner, return_to.as_deref(), self.shows_a_ticket(head))
+            }
+        }
+    }
+
+    /// The session of a POST that our own page made: its Origin is ours, or
+    /// its form shows the token that only this ticket has. With `rd`.
+    pub(super) async fn proven_post(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+        body: Incoming,
+    ) -> Result<(Option<Box<Session>>, Option<String>), Response<Body>> {
+        let form = read_form(body, FORM_WAIT)
+            .await
+            .map_err(|(status, reason)| {
+                let trouble = Trouble::new(status, reason, context.reference);
+                render::problem(&self.pages, manner, trouble)
+            })?;
+        let form = std::str::from_utf8(&form).map_err(|_| self.bad_request(context, manner))?;
+        let (Ok(csrf), Ok(return_to)) =
+            (parameter(Some(form), "csrf"), parameter(Some(form), "rd"))
+        else {
+            return Err(self.bad_request(context, manner));
+        };
+        let cookies = cookie_fields(&head.headers);
+        match self.gate.recognise(&cookies).await {
+            Authentication::SignedIn { session, ticket } => {
+                let token_fits =
+                    csrf.is_some_and(|shown| self.logout.csrf_token_fits(&ticket, &shown));
+                if token_fits || self.origin_is_own(context, head) {
+                    Ok((Some(session), return_to))
+                } else {
+                    let trouble =
+                        Trouble::new(StatusCode::FORBIDDEN, "cross_site_post", context.reference);
+                    Err(render::problem(&self.pages, manner, trouble))
+                }
+            }
+            Authentication::Anonymous { .. } => Ok((None, return_to)),
+            Authentication::Unavailable {
+                reason,
+                retry_after,
+            } => {
+                let trouble =
+                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
+                        .retry_after(Some(retry_after));
+                Err(render::problem(&self.pages, manner, trouble))
+            }
+        }
+    }
+
+    async fn end_session(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        session: &Session,
+        return_to: &str,
+    ) -> Response<Body> {
+        let at_provider = match self.logout.end(session, return_to).await {
+            Ok(at_provider) => at_provider,
+            Err(error) => return self.store_problem(context, manner, &error),
+        };
+        let mut response = match at_provider {
+            // A page that moves on, not a redirect: `form-action` of our own
+            // policy would stop a form that is redirected elsewhere.
+            Some(url) if manner.audience == Audience::Form => {
+                self.pages.redirecting(manner.language, url.as_str())
+            }
+            Some(url) => render::redirect(StatusCode::SEE_OTHER, url.as_str()),
+            None => self.signed_out(manner, Some(return_to), true),
+        };
+        render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+        response
+    }
+
+    /// To the place that was asked for, else the page that says so.
+    fn signed_out(&self, manner: Manner, place: Option<&str>, clear: bool) -> Response<Body> {
+        let place = self.safe_return_to(place);
+        let mut response = if place == "/" {
+            self.pages.signed_out(
+                manner.language,
+                &SignedOut {
+                    sign_in_href: self.start_url("/", None),
+                    elsewhere: false,
+                },
+            )
+        } else {
+            render::redirect(StatusCode::SEE_OTHER, &place)
+        };
+        if clear {
+            render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+        }
+        response
+    }
+
+    /// Whether there is a cookie to clear. A cross-site request comes without
+    /// it (SameSite): clearing it then would let any site sign people out.
+    pub(super) fn shows_a_ticket(&self, head: &Head) -> bool {
+        let cookies = cookie_fields(&head.headers);
+        !self.session_cookie.find(cookies).is_empty()
+    }
+
+    fn origin_is_own(&self, context: &RequestContext, head: &Head) -> bool {
+        let mut origins = head.headers.get_all(header::ORIGIN).iter();
+        let (Some(origin), None) = (origins.next(), origins.next()) else {
+            return false;
+        };
+        let here = format!(
+            "{}://{}",
+            self.public_url.scheme.as_str(),
+            context.target.authority
+        );
+        let public = self.public_url.to_string();
+        [here, public]
+            .iter()
+            .any(|own| origin.as_bytes() == own.as_bytes())
+    }
+}
+
+/// A form, or how it failed. Without an end to the waiting a few thousand
+/// stalled forms would take every place among the requests in flight.
+async fn read_form<B>(body: B, patience: Duration) -> Result<Bytes, (StatusCode, &'static str)>
+where
+    B: http_body::Body<Data = Bytes> + Unpin,
+    B::Error: Into<BoxError>,
+{
+    match tokio::time::timeout(patience, bounded_body::read(body, FORM_LIMIT)).await {
+        Ok(Ok(form)) => Ok(form),
+        Ok(Err(ReadError::TooLarge { .. })) => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"))
+        }
+        Ok(Err(ReadError::Broken(_))) => Err((StatusCode::BAD_REQUEST, "body_broken")),
+        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "request_timeout")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sec_dos_02_a_form_that_never_ends_gives_its_place_back() {
+        type Frame = Result<http_body::Frame<Bytes>, std::io::Error>;
+        let stalled = StreamBody::new(futures_util::stream::pending::<Frame>());
+        let (status, _) = read_form(stalled, Duration::from_millis(20))
+            .await
+            .unwrap_err();
+        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
+        let long = Full::new(Bytes::from(vec![b'a'; FORM_LIMIT + 1]));
+        let (status, _) = read_form(long, FORM_WAIT).await.unwrap_err();
+        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+        let form = read_form(Full::new(Bytes::from_static(b"rd=/")), FORM_WAIT).await;
+        assert_eq!(form.unwrap(), "rd=/");
+    }
+}

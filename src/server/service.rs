@@ -1,0 +1,345 @@
+//! The request path, one column of steps: parse, own endpoint, route, gate,
+//! proxy. One concrete service with plain calls.
+
+use std::collections::HashMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::request::Parts as Head;
+use http::{Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+
+use super::context::ContextMaker;
+use super::endpoints::Endpoint;
+use super::forwarding::Admitted;
+use super::in_flight::InFlight;
+use super::render::{self, Manner, Trouble};
+use super::sign_in::cookie_fields;
+use super::start_limit::StartLimit;
+use crate::base::body::Body;
+use crate::base::clock::Clock;
+use crate::base::fault::Fault;
+use crate::config::checked;
+use crate::gate::{Gate, Verdict};
+use crate::identity_headers::Injection;
+use crate::listener::{Connection, Handler};
+use crate::login::Login;
+use crate::logout::Logout;
+use crate::model::access::Unauthenticated;
+use crate::model::context::{Audience, RequestContext, RequestRef};
+use crate::model::identity::ProviderId;
+use crate::model::origin::{Authority, Origin};
+use crate::model::target::TargetError;
+use crate::page::ActionKind;
+use crate::page::{Language, Pages};
+use crate::proxy::Proxy;
+use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
+use crate::session::cookie::SessionCookie;
+use crate::telemetry::{RequestLine, Telemetry};
+
+/// What the service is made of; `app` puts it together.
+pub struct Parts {
+    pub clock: Clock,
+    pub config: checked::Server,
+    pub routes: RouteTable,
+    pub gate: Gate,
+    pub login: Login,
+    pub logout: Logout,
+    pub pages: Pages,
+    pub pages_auto: bool,
+    pub proxy: Proxy,
+    /// By the id of the route.
+    pub equipment: HashMap<String, Equipment>,
+    pub telemetry: Telemetry,
+    pub session_cookie: SessionCookie,
+    pub return_to: ReturnToPolicy,
+    /// Id and name, in the order of the configuration.
+    pub providers: Vec<(ProviderId, String)>,
+    pub limits: checked::Limits,
+}
+
+/// What belongs to a route, made once at start.
+pub struct Equipment {
+    pub injection: Injection,
+    /// Its place in [`Proxy::targets`].
+    pub upstream: usize,
+}
+
+pub struct Service {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) contexts: ContextMaker,
+    pub(super) routes: RouteTable,
+    pub(super) gate: Gate,
+    pub(super) login: Login,
+    pub(super) logout: Logout,
+    pub(super) pages: Pages,
+    pub(super) pages_auto: bool,
+    pub(super) proxy: Proxy,
+    pub(super) equipment: HashMap<String, Equipment>,
+    telemetry: Telemetry,
+    pub(super) session_cookie: SessionCookie,
+    pub(super) public_url: Origin,
+    pub(super) prefix: String,
+    /// `{public_url}{prefix}`
+    pub(super) own_url: String,
+    pub(super) return_to: ReturnToPolicy,
+    pub(super) provider_names: Vec<(ProviderId, String)>,
+    /// The callback must not be a redirect where the cookie is Strict.
+    pub(super) strict_cookie: bool,
+    pub(super) start_limit: StartLimit,
+    in_flight: InFlight,
+}
+
+/// What the access log wants to know about a request, filled on the way.
+#[derive(Default)]
+pub(super) struct Trail {
+    route: Option<String>,
+    lane: Option<&'static str>,
+    decision: Option<&'static str>,
+    reason: Option<&'static str>,
+    session: Option<String>,
+}
+
+impl Service {
+    pub fn new(parts: Parts) -> Self {
+        let server = parts.config;
+        let contexts = ContextMaker::new(parts.clock, server.trusted_proxies, &server.public_url);
+        let strict_cookie = parts.session_cookie.same_site == checked::SameSite::Strict;
+        Self {
+            inner: Arc::new(Inner {
+                contexts,
+                routes: parts.routes,
+                gate: parts.gate,
+                login: parts.login,
+                logout: parts.logout,
+                pages: parts.pages,
+                pages_auto: parts.pages_auto,
+                proxy: parts.proxy,
+                equipment: parts.equipment,
+                telemetry: parts.telemetry,
+                session_cookie: parts.session_cookie,
+                own_url: format!("{}{}", server.public_url, server.prefix),
+                public_url: server.public_url,
+                prefix: server.prefix,
+                return_to: parts.return_to,
+                provider_names: parts.providers,
+                strict_cookie,
+                start_limit: StartLimit::new(
+                    NonZeroU32::new(parts.limits.login_starts_per_minute)
+                        .unwrap_or(NonZeroU32::MIN),
+                ),
+                in_flight: InFlight::new(parts.limits.in_flight),
+            }),
+        }
+    }
+}
+
+impl Handler for Service {
+    async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+        let started = Instant::now();
+        let inner = &*self.inner;
+        let reference = inner.contexts.reference();
+        let (head, body) = request.into_parts();
+        let method = head.method.clone();
+        let mut trail = Trail::default();
+        let made = inner.contexts.make(connection, &head, reference);
+        let response = match &made {
+            Ok(context) => {
+                inner
+                    .answer(connection, context, head, body, &mut trail)
+                    .await
+            }
+            Err(error) => {
+                trail.decision = Some("malformed");
+                trail.reason = Some(error.reason());
+                inner.malformed(&head, reference, error)
+            }
+        };
+        let authority = made
+            .as_ref()
+            .map(|context| context.target.authority.to_string());
+        inner.telemetry.request(&RequestLine {
+            time: inner.contexts.now(),
+            reference: &reference,
+            method: method.as_str(),
+            host: authority.as_deref().unwrap_or_default(),
+            path: made.as_ref().map_or("", |context| context.target.path()),
+            status: response.status().as_u16(),
+            bytes: http_body::Body::size_hint(response.body()).exact(),
+            duration: started.elapsed(),
+            client: made
+                .as_ref()
+                .map_or_else(|_| connection.address(), |context| context.client_addr),
+            route: trail.route.as_deref(),
+            lane: trail.lane,
+            decision: trail.decision,
+            reason: trail.reason,
+            session: trail.session.as_deref(),
+        });
+        response
+    }
+}
+
+impl Inner {
+    async fn answer(
+        &self,
+        connection: &Connection,
+        context: &RequestContext,
+        head: Head,
+        body: Incoming,
+        trail: &mut Trail,
+    ) -> Response<Body> {
+        let manner = manner(context.audience, &head);
+        let Some(_place) = self.in_flight.enter() else {
+            trail.decision = Some("overloaded");
+            let trouble = Trouble::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "overloaded",
+                context.reference,
+            )
+            .retry_after(Some(Duration::from_secs(1)));
+            return render::problem(&self.pages, manner, trouble);
+        };
+        let found = self.routes.find(&context.target);
+        let public_host = self.is_public_host(&context.target.authority);
+        let known = public_host || !matches!(found, Found::UnknownHost);
+        if !known {
+            trail.decision = Some("unknown_host");
+            let trouble = Trouble::new(
+                StatusCode::MISDIRECTED_REQUEST,
+                "unknown_host",
+                context.reference,
+            );
+            return render::problem(&self.pages, manner, trouble);
+        }
+        if let Some(own) = self.own_path(context.target.path()) {
+            trail.decision = Some("own");
+            let endpoint = Endpoint::find(own, public_host);
+            return self.own(endpoint, context, manner, head, body).await;
+        }
+        let Found::Route(route) = found else {
+            return self
+                .without_route(public_host, context, manner, head, trail)
+                .await;
+        };
+        trail.route = Some(route.config.id.clone());
+        let cookies = cookie_fields(&head.headers);
+        let verdict = self.gate.admit(route, &context.target, &cookies).await;
+        drop(cookies);
+        match verdict {
+            Verdict::Admitted { permit, session } => {
+                trail.lane = Some(permit.lane().as_str());
+                trail.decision = Some("permit");
+                trail.session = session.as_ref().map(|session| session.id.reference());
+                let request = Admitted {
+                    permit,
+                    route,
+                    session,
+                };
+                self.forward(connection, context, manner, head, body, request)
+                    .await
+            }
+            Verdict::SignIn {
+                unauthenticated,
+                ended,
+            } => {
+                trail.decision = Some("sign_in");
+                trail.reason = ended;
+                let allowed = unauthenticated == Unauthenticated::Auto;
+                self.ask_to_sign_in(context, manner, &head.headers, allowed, ended)
+                    .await
+            }
+            Verdict::Denied { reason, session } => {
+                trail.decision = Some("deny");
+                trail.reason = Some(reason.reason());
+                trail.session = session.as_ref().map(|session| session.id.reference());
+                self.refuse(context, manner, reason.reason(), session.as_deref())
+            }
+            Verdict::Unavailable {
+                reason,
+                retry_after,
+            } => {
+                trail.decision = Some("unavailable");
+                trail.reason = Some(reason);
+                let trouble =
+                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
+                        .retry_after(Some(retry_after))
+                        .action(ActionKind::TryAgain, self.here(context));
+                render::problem(&self.pages, manner, trouble)
+            }
+        }
+    }
+
+    /// A known host on which no route has this path.
+    async fn without_route(
+        &self,
+        public_host: bool,
+        context: &RequestContext,
+        manner: Manner,
+        head: Head,
+        trail: &mut Trail,
+    ) -> Response<Body> {
+        let endpoint = match (public_host, context.target.path()) {
+            (true, "/") => Some(Endpoint::WhoAmI),
+            (true, "/ping") => Some(Endpoint::Ping),
+            (true, "/robots.txt") => Some(Endpoint::Robots),
+            _ => None,
+        };
+        match endpoint {
+            Some(endpoint) => {
+                trail.decision = Some("own");
+                self.own_without_body(endpoint, context, manner, &head)
+                    .await
+            }
+            None => {
+                trail.decision = Some("no_route");
+                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
+                render::problem(&self.pages, manner, trouble)
+            }
+        }
+    }
+
+    fn malformed(&self, head: &Head, reference: RequestRef, error: &TargetError) -> Response<Body> {
+        let manner = manner(Audience::Api, head);
+        if *error == TargetError::Trace {
+            return render::method_not_allowed(
+                &self.pages,
+                manner,
+                reference,
+                "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+            );
+        }
+        let trouble = Trouble::new(StatusCode::BAD_REQUEST, error.reason(), reference);
+        render::problem(&self.pages, manner, trouble)
+    }
+
+    /// The part of the path below our prefix, if it lies there.
+    fn own_path<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let rest = path.strip_prefix(&self.prefix)?;
+        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+    }
+
+    pub(super) fn is_public_host(&self, authority: &Authority) -> bool {
+        self.routes.is_public_host(authority)
+    }
+
+    /// A place of ours to return to, or "/".
+    pub(super) fn safe_return_to(&self, asked: Option<&str>) -> String {
+        asked.map_or_else(
+            || "/".to_owned(),
+            |asked| ReturnTo::check(asked, &self.return_to).as_str().to_owned(),
+        )
+    }
+}
+
+fn manner(audience: Audience, head: &Head) -> Manner {
+    let accept = head.headers.get(header::ACCEPT_LANGUAGE);
+    Manner {
+        audience,
+        language: Language::from_accept(accept.map(http::HeaderValue::as_bytes)),
+    }
+}

@@ -1,0 +1,182 @@
+//! Sending somebody to the sign-in, from wherever they came.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Response, StatusCode, header};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::render::{self, Manner, Trouble};
+use super::service::Inner;
+use crate::base::body::Body;
+use crate::base::fault::Fault;
+use crate::login::{LoginError, StartRequest};
+use crate::model::context::{Audience, RequestContext};
+use crate::model::identity::ProviderId;
+use crate::page::ActionKind;
+
+/// Longer places to return to are forgotten; the person lands on "/".
+const RETURN_TO_MAX: usize = 1024;
+
+impl Inner {
+    /// What a session lane answers to somebody without a session.
+    pub(super) async fn ask_to_sign_in(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        headers: &HeaderMap,
+        redirect_allowed: bool,
+        ended: Option<&'static str>,
+    ) -> Response<Body> {
+        let return_to = self.here(context);
+        if manner.audience != Audience::Navigation || !redirect_allowed {
+            let mut trouble = Trouble::new(
+                StatusCode::UNAUTHORIZED,
+                ended.unwrap_or("sign_in_required"),
+                context.reference,
+            )
+            .action(ActionKind::SignIn, self.start_url(&return_to, None));
+            trouble.login_url = Some(self.start_url("/", None));
+            return render::problem(&self.pages, manner, trouble);
+        }
+        if !self.straight_on() {
+            let page = format!("{}/sign_in?rd={}", self.own_url, encode(&return_to));
+            return render::redirect(StatusCode::FOUND, &page);
+        }
+        if !self.is_public_host(&context.target.authority) {
+            return render::redirect(StatusCode::FOUND, &self.start_url(&return_to, None));
+        }
+        let provider = self.only_provider();
+        self.begin(context, manner, headers, &provider, &return_to, None)
+            .await
+    }
+
+    /// 302 to the provider, or the page that says why not.
+    pub(super) async fn begin(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        headers: &HeaderMap,
+        provider: &ProviderId,
+        return_to: &str,
+        prompt: Option<&'static str>,
+    ) -> Response<Body> {
+        let own_proxy = self.contexts.trusts(context.client_addr);
+        if !own_proxy && !self.start_limit.allows(context.client_addr) {
+            let trouble = Trouble::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too_many_sign_ins",
+                context.reference,
+            )
+            .retry_after(Some(Duration::from_secs(10)))
+            .action(ActionKind::TryAgain, self.start_url(return_to, None));
+            return render::problem(&self.pages, manner, trouble);
+        }
+        let cookies = cookie_fields(headers);
+        let started = self
+            .login
+            .start(StartRequest {
+                provider,
+                return_to,
+                cookies: &cookies,
+                prompt,
+            })
+            .await;
+        match started {
+            Ok(started) => {
+                let mut response = render::redirect(StatusCode::FOUND, started.location.as_str());
+                render::set_cookies(&mut response, &started.set_cookies);
+                response
+            }
+            Err(error) => {
+                let reference = context.reference.to_string();
+                log_start_failure(&reference, provider, &error);
+                self.login_problem(manner, &error, reference, return_to)
+            }
+        }
+    }
+
+    pub(super) fn login_problem(
+        &self,
+        manner: Manner,
+        error: &LoginError,
+        reference: String,
+        return_to: &str,
+    ) -> Response<Body> {
+        let trouble = Trouble::of(error.blame(), error.reason(), reference)
+            .retry_after(error.retry_after())
+            .action(ActionKind::TryAgain, self.start_url(return_to, None));
+        render::problem(&self.pages, manner, trouble)
+    }
+
+    /// Where this request wanted to go, as a place to return to.
+    pub(super) fn here(&self, context: &RequestContext) -> String {
+        self.return_to_from(context, Some(context.target.path_and_query.as_str()))
+    }
+
+    /// A place of ours, or "/". A path is one of the host that was asked, and
+    /// the sign-in may finish on another.
+    pub(super) fn return_to_from(&self, context: &RequestContext, asked: Option<&str>) -> String {
+        let authority = &context.target.authority;
+        let place = asked.filter(|asked| asked.starts_with('/') && !self.is_public_host(authority));
+        let place = place.map(|path| {
+            let scheme = self.public_url.scheme.as_str();
+            format!("{scheme}://{authority}{path}")
+        });
+        let place = place.as_deref().or(asked);
+        if place.is_some_and(|place| place.len() > RETURN_TO_MAX) {
+            return "/".to_owned();
+        }
+        self.safe_return_to(place)
+    }
+
+    pub(super) fn start_url(&self, return_to: &str, provider: Option<&ProviderId>) -> String {
+        let mut url = if self.straight_on() || provider.is_some() {
+            format!("{}/start?rd={}", self.own_url, encode(return_to))
+        } else {
+            format!("{}/sign_in?rd={}", self.own_url, encode(return_to))
+        };
+        if let Some(provider) = provider {
+            url.push_str("&provider=");
+            url.push_str(&encode(&provider.0));
+        }
+        url
+    }
+
+    /// One provider and `pages.sign_in = "auto"`: no page in between.
+    pub(super) fn straight_on(&self) -> bool {
+        self.pages_auto && self.provider_names.len() == 1
+    }
+
+    pub(super) fn only_provider(&self) -> ProviderId {
+        self.provider_names[0].0.clone()
+    }
+}
+
+fn log_start_failure(reference: &str, provider: &ProviderId, error: &LoginError) {
+    if matches!(error, LoginError::UnknownProvider) {
+        // The client's own text, of any length: no name for the log.
+        tracing::debug!(reference, "sign-in asked for a provider that is not there");
+        return;
+    }
+    let detail = error.to_string();
+    tracing::warn!(
+        reference,
+        login.phase = "start",
+        provider.id = %provider,
+        reason = error.reason(),
+        detail,
+        "sign-in could not start"
+    );
+}
+
+pub(super) fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+pub(super) fn cookie_fields(headers: &HeaderMap) -> Vec<&[u8]> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .collect()
+}
