@@ -1,1 +1,13 @@
-//! (to be written)
+//! The only wiring: from a checked configuration to a running gateway, and
+//! back to silence.
+//!
+//! Owns: which part gets which other part, the runtimes, signals, readiness.
+//! Must not know: command lines, the demo.
+
+mod banner;
+mod gateway;
+mod readiness;
+mod store;
+
+pub use banner::banner;
+pub use gateway::{AppError, Gateway};

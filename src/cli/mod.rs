@@ -1,1 +1,32 @@
-//! (to be written)
+//! The command line: arguments, the commands that only read the
+//! configuration, and the one place that prints.
+//!
+//! Owns: what a person types and reads in a terminal.
+//! Must not know: how requests are served; `app` and `demo` run the gateway.
+
+mod arguments;
+mod check;
+mod demo;
+mod healthcheck;
+mod serve;
+mod terminal;
+
+use std::process::ExitCode;
+
+use self::arguments::{Command, KeysCommand};
+use crate::config::Sources;
+
+/// Does what the arguments of this process say. Exit codes: 0 fine, 1 the
+/// thing checked is wrong, 2 wrong usage.
+pub fn main() -> ExitCode {
+    match arguments::parse(std::env::args_os()) {
+        Command::Demo(settings) => demo::demo(&settings),
+        Command::Serve { config } => serve::serve(&Sources::of_process(config)),
+        Command::Check { config } => check::check(&Sources::of_process(config)),
+        Command::Schema => check::print_schema(),
+        Command::Keys(KeysCommand::Generate) => check::generate_keys(),
+        Command::Healthcheck { config, address } => {
+            healthcheck::healthcheck(address, &Sources::of_process(config))
+        }
+    }
+}

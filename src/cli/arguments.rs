@@ -1,0 +1,118 @@
+//! What was typed.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Signs people in with your OpenID Connect provider, keeps their session, and
+/// forwards each request with a proven identity to the application behind it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "vestibule",
+    bin_name = "vestibule",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Begin with `vestibule demo`: it needs no configuration.\n\
+                  Exit codes: 0 fine, 1 the thing checked is wrong, 2 wrong usage."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Try it: gateway, provider and application in one process on this machine
+    ///
+    /// Listens on 127.0.0.1 only, needs no configuration and no network, and
+    /// keeps its data between runs.
+    Demo(DemoSettings),
+    /// Run the gateway
+    Serve {
+        /// Configuration file [default: ./vestibule.toml, then /etc/vestibule/vestibule.toml]
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Check the configuration and say who gets in where
+    ///
+    /// Reports every fault at once, each with its key, its line and a cure.
+    /// Changes nothing and calls nobody.
+    Check {
+        /// Configuration file [default: ./vestibule.toml, then /etc/vestibule/vestibule.toml]
+        #[arg(long, short, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
+    /// Keys that seal sessions
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Ask a running gateway whether it is alive; for containers without curl
+    Healthcheck {
+        /// Configuration file that names admin.listen [default: as for serve]
+        #[arg(long, short, value_name = "FILE", conflicts_with = "address")]
+        config: Option<PathBuf>,
+        /// Address of the admin listener; without it the configuration is read
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        address: Option<SocketAddr>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct DemoSettings {
+    /// Port on 127.0.0.1
+    #[arg(long, default_value_t = 4180)]
+    pub port: u16,
+    /// Folder for its data [default: vestibule-demo below the state folder of this user]
+    #[arg(long, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+    /// Seconds that the demo's access tokens live
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    pub token_lifetime: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum KeysCommand {
+    /// Print a new key; as the first line of a key file it writes, as any other it reads
+    Generate,
+}
+
+/// Reads the arguments, the program's own name first. Wrong usage and
+/// `--help` end the process with their message (exit codes 2 and 0).
+pub fn parse(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Command {
+    Arguments::parse_from(arguments).command
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn commands_are_read() {
+        Arguments::command().debug_assert();
+        assert_eq!(
+            parse(["vestibule", "demo"]),
+            Command::Demo(DemoSettings {
+                port: 4180,
+                data_dir: None,
+                token_lifetime: 60
+            })
+        );
+        assert_eq!(
+            parse(["vestibule", "serve", "--config", "a.toml"]),
+            Command::Serve {
+                config: Some("a.toml".into())
+            }
+        );
+        assert_eq!(
+            parse(["vestibule", "keys", "generate"]),
+            Command::Keys(KeysCommand::Generate)
+        );
+        assert!(Arguments::try_parse_from(["vestibule", "serv"]).is_err());
+    }
+}
