@@ -1,0 +1,24 @@
+//! What the integration tests are played with: real processes and scripted
+//! peers, all on loopback.
+//!
+//! Knows the gateway only from outside: its command line, its configuration
+//! file, its sockets. Nothing here imports the gateway's own modules except
+//! `base`, for time and randomness.
+
+pub mod browser;
+pub mod chromium;
+pub mod cookie_jar;
+pub mod echo;
+pub mod gateway;
+pub mod node_provider;
+pub mod part;
+pub mod port;
+pub mod process;
+pub mod provider;
+pub mod radicale;
+pub mod redis;
+pub mod scene;
+pub mod secrets;
+pub mod until;
+pub mod upstream;
+pub mod wire;

@@ -1,0 +1,135 @@
+//! A child process whose output is kept and which never outlives its test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::until;
+
+pub struct Process {
+    name: String,
+    child: Child,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts `command`; both of its output streams go into one log.
+    pub fn spawn(name: &str, command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
+        let log = Arc::new(Mutex::new(String::new()));
+        gather(child.stdout.take().expect("piped"), Arc::clone(&log));
+        gather(child.stderr.take().expect("piped"), Arc::clone(&log));
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    /// All that it has printed so far.
+    pub fn log(&self) -> String {
+        self.log.lock().expect("log").clone()
+    }
+
+    /// Waits for a line that contains `needle` and gives that line.
+    pub async fn line(&mut self, needle: &str) -> String {
+        let end = Instant::now() + until::PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| line.contains(needle)) {
+                return line.to_owned();
+            }
+            if let Some(status) = self.status() {
+                panic!(
+                    "{} ended ({status}) before {needle:?}:\n{}",
+                    self.name,
+                    self.log()
+                );
+            }
+            assert!(
+                Instant::now() < end,
+                "{} never printed {needle:?}:\n{log}",
+                self.name
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// How it ended, if it has.
+    pub fn status(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("child can be asked")
+    }
+
+    /// Sends a signal by name: TERM, STOP, CONT, INT, HUP.
+    pub fn signal(&self, name: &str) {
+        // The shell's own kill: the program is missing on small systems.
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {}", self.child.id())])
+            .status()
+            .expect("sh runs");
+        assert!(status.success(), "kill -{name} of {} failed", self.name);
+    }
+
+    /// `kill -9`, and waits until the system has buried it.
+    pub fn kill(&mut self) {
+        if self.status().is_none() {
+            self.child.kill().expect("child can be killed");
+            self.child.wait().expect("child can be awaited");
+        }
+    }
+
+    /// Waits for it to end by itself.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let end = Instant::now() + until::PATIENCE;
+        loop {
+            if let Some(status) = self.status() {
+                return status;
+            }
+            assert!(
+                Instant::now() < end,
+                "{} does not end:\n{}",
+                self.name,
+                self.log()
+            );
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let log = self.log();
+            let from = log.len().saturating_sub(16 * 1024);
+            let from = (from..log.len())
+                .find(|at| log.is_char_boundary(*at))
+                .unwrap_or(0);
+            println!("---- {} said ----\n{}", self.name, &log[from..]);
+        }
+    }
+}
+
+fn gather(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        let mut line = Vec::new();
+        while reader
+            .read_until(b'\n', &mut line)
+            .is_ok_and(|read| read > 0)
+        {
+            log.lock()
+                .expect("log")
+                .push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}

@@ -1,0 +1,188 @@
+//! A scripted OpenID Connect provider on loopback: real keys, real checks of
+//! code, PKCE and client secret, rotation with reuse detection, and faults on
+//! order. What differs between providers stands in `tests/it/dialects`.
+//!
+//! Knows nothing of the gateway.
+
+mod dialect;
+mod endpoint;
+mod grant;
+mod script;
+mod signing;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub use dialect::Dialect;
+pub use script::{Endpoint, Fault, Recorded, Script, User};
+pub use signing::Signing;
+
+pub const CLIENT_ID: &str = "vestibule";
+/// Contains what must be form-encoded inside HTTP Basic.
+pub const CLIENT_SECRET: &str = "p+ %/:& tests-only-secret";
+
+pub struct Provider {
+    pub issuer: String,
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    server: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    issuer: String,
+    script: Mutex<Script>,
+    grants: Mutex<grant::Grants>,
+}
+
+impl Provider {
+    /// Starts one that speaks the named dialect.
+    pub async fn start(dialect: &str) -> Self {
+        Self::start_on(super::port::free(), dialect).await
+    }
+
+    pub async fn start_on(port: u16, dialect: &str) -> Self {
+        let provider = Self::prepared(port, dialect);
+        provider.up().await;
+        provider
+    }
+
+    /// One that does not listen yet: a provider that is down.
+    pub fn prepared(port: u16, dialect: &str) -> Self {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        let issuer = format!("http://{address}");
+        let shared = Arc::new(Shared {
+            issuer: issuer.clone(),
+            script: Mutex::new(Script::new(Dialect::named(dialect))),
+            grants: Mutex::default(),
+        });
+        Self {
+            issuer,
+            shared,
+            address,
+            server: Mutex::new(None),
+        }
+    }
+
+    /// Begins to listen, on the same port each time.
+    pub async fn up(&self) {
+        let listener = TcpListener::bind(self.address)
+            .await
+            .expect("provider's port is free");
+        let shared = Arc::clone(&self.shared);
+        let server = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let Ok((stream, _)) = listener.accept().await else {
+                    continue;
+                };
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let service = hyper::service::service_fn(move |request| {
+                        endpoint::answer(Arc::clone(&shared), request)
+                    });
+                    // Fails where a fault on order hangs up.
+                    drop(
+                        hyper::server::conn::http1::Builder::new()
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await,
+                    );
+                });
+            }
+        });
+        *self.server.lock().expect("server") = Some(server);
+    }
+
+    /// Stops listening and drops every connection.
+    pub async fn down(&self) {
+        let server = self.server.lock().expect("server").take();
+        if let Some(server) = server {
+            server.abort();
+            drop(server.await);
+        }
+    }
+
+    /// Changes how it behaves from the next request on.
+    pub fn set(&self, change: impl FnOnce(&mut Script)) {
+        change(&mut self.script());
+    }
+
+    /// The next requests to `endpoint` meet these faults, one each.
+    pub fn fail(&self, endpoint: Endpoint, faults: impl IntoIterator<Item = Fault>) {
+        self.script()
+            .faults
+            .entry(endpoint)
+            .or_default()
+            .extend(faults);
+    }
+
+    /// Every request to `endpoint` meets this fault until `heal`.
+    pub fn fail_always(&self, endpoint: Endpoint, fault: Fault) {
+        self.script().standing.insert(endpoint, fault);
+    }
+
+    pub fn heal(&self, endpoint: Endpoint) {
+        let mut script = self.script();
+        script.standing.remove(&endpoint);
+        script.faults.remove(&endpoint);
+    }
+
+    /// How many requests `endpoint` has got.
+    pub fn count(&self, endpoint: Endpoint) -> usize {
+        self.script()
+            .recorded
+            .iter()
+            .filter(|seen| seen.endpoint == endpoint)
+            .count()
+    }
+
+    /// How often a spent refresh token came back.
+    pub fn reuse(&self) -> usize {
+        self.shared.grants.lock().expect("grants").reuse
+    }
+
+    /// Ends every grant on the provider's side: the next refresh is refused.
+    pub fn revoke_everything(&self) {
+        self.shared
+            .grants
+            .lock()
+            .expect("grants")
+            .revoke_everything();
+    }
+
+    pub fn recorded(&self, endpoint: Endpoint) -> Vec<Recorded> {
+        self.script()
+            .recorded
+            .iter()
+            .filter(|seen| seen.endpoint == endpoint)
+            .cloned()
+            .collect()
+    }
+
+    /// Codes, tokens, states, nonces and verifiers of this run: none may be seen anywhere.
+    pub fn secrets(&self) -> Vec<String> {
+        let mut secrets = self.shared.grants.lock().expect("grants").issued.clone();
+        secrets.push(CLIENT_SECRET.to_owned());
+        for seen in &self.script().recorded {
+            for name in ["state", "nonce", "code_verifier", "code_challenge"] {
+                secrets.extend(seen.parameter(name));
+            }
+        }
+        secrets
+    }
+
+    fn script(&self) -> MutexGuard<'_, Script> {
+        self.shared.script.lock().expect("script")
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.lock().ok().and_then(|mut server| server.take()) {
+            server.abort();
+        }
+    }
+}

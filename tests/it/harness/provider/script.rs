@@ -1,0 +1,189 @@
+//! The script: who is signed in at the provider, what goes wrong, what was seen.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+use tokio::sync::Semaphore;
+
+use super::dialect::Dialect;
+use super::signing::Signing;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Discovery,
+    Jwks,
+    Authorize,
+    /// The token endpoint, grant `authorization_code`.
+    Code,
+    /// The token endpoint, grant `refresh_token`.
+    Refresh,
+    Userinfo,
+    EndSession,
+    /// Anything else that was asked for.
+    Unknown,
+}
+
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// Answers this instead of doing anything.
+    Respond {
+        status: u16,
+        content_type: &'static str,
+        body: String,
+    },
+    /// As `Respond`, with `Retry-After` in seconds.
+    Busy { status: u16, retry_after: u32 },
+    /// Hangs up without having done anything.
+    HangUpBefore,
+    /// Does what was asked, then hangs up: the outcome is unknown to the caller.
+    HangUpAfter,
+    /// Waits for a permit, then does what was asked.
+    Hold(Arc<Semaphore>),
+    /// Does what was asked, then waits for a permit before answering.
+    HoldAnswer(Arc<Semaphore>),
+}
+
+impl Fault {
+    /// A token-endpoint error in JSON.
+    pub fn error(status: u16, code: &str, description: &str) -> Self {
+        let body = json!({ "error": code, "error_description": description }).to_string();
+        Self::Respond {
+            status,
+            content_type: "application/json",
+            body,
+        }
+    }
+}
+
+/// One request that came in.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    pub endpoint: Endpoint,
+    pub query: Vec<(String, String)>,
+    pub form: Vec<(String, String)>,
+    /// Client id and secret as decoded from HTTP Basic.
+    pub basic: Option<(String, String)>,
+}
+
+impl Recorded {
+    /// A parameter of query or form, whichever has it.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let mut all = self.query.iter().chain(&self.form);
+        all.find(|(key, _)| key == name)
+            .map(|(_, value)| value.clone())
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct User {
+    pub subject: String,
+    pub claims: Map<String, Value>,
+}
+
+impl User {
+    /// Is in `admins`.
+    pub fn ann() -> Self {
+        Self::new("sub-ann", "ann", "Ann Example", &["staff", "admins"])
+    }
+
+    pub fn bob() -> Self {
+        Self::new("sub-bob", "bob", "Bob Example", &["staff"])
+    }
+
+    fn new(subject: &str, username: &str, name: &str, groups: &[&str]) -> Self {
+        let claims = json!({
+            "preferred_username": username,
+            "name": name,
+            "email": format!("{username}@corp.test"),
+            "email_verified": true,
+            "groups": groups,
+        });
+        let Value::Object(claims) = claims else {
+            unreachable!()
+        };
+        Self {
+            subject: subject.to_owned(),
+            claims,
+        }
+    }
+
+    #[must_use]
+    pub fn with(mut self, claim: &str, value: Value) -> Self {
+        self.claims.insert(claim.to_owned(), value);
+        self
+    }
+
+    #[must_use]
+    pub fn without(mut self, claim: &str) -> Self {
+        self.claims.remove(claim);
+        self
+    }
+}
+
+/// Changes head or payload of a JSON object before it goes out.
+pub type Alter = Arc<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
+
+pub struct Script {
+    pub dialect: Dialect,
+    pub user: User,
+    /// Answers authorize with this error instead of a code.
+    pub refuse: Option<(String, String)>,
+    /// Seconds that an access token lives.
+    pub access_lifetime: u64,
+    /// Seconds in which a spent refresh token still answers.
+    pub grace: u64,
+    pub signing: Signing,
+    pub alter_head: Option<Alter>,
+    pub alter_id_token: Option<Alter>,
+    pub alter_token_answer: Option<Alter>,
+    pub alter_userinfo: Option<Alter>,
+    pub alter_discovery: Option<Alter>,
+    /// `iss` parameter of the authorization response instead of the issuer.
+    pub iss_parameter: Option<String>,
+    pub faults: HashMap<Endpoint, VecDeque<Fault>>,
+    pub standing: HashMap<Endpoint, Fault>,
+    pub recorded: Vec<Recorded>,
+}
+
+impl Script {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        let signing = Signing::Proper(dialect.algorithm.clone());
+        Self {
+            dialect,
+            user: User::ann(),
+            refuse: None,
+            access_lifetime: 3600,
+            grace: 0,
+            signing,
+            alter_head: None,
+            alter_id_token: None,
+            alter_token_answer: None,
+            alter_userinfo: None,
+            alter_discovery: None,
+            iss_parameter: None,
+            faults: HashMap::new(),
+            standing: HashMap::new(),
+            recorded: Vec::new(),
+        }
+    }
+
+    /// Each ID token is changed by `alter` from now on.
+    pub fn id_token(&mut self, alter: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static) {
+        self.alter_id_token = Some(Arc::new(alter));
+    }
+
+    pub fn token_answer(
+        &mut self,
+        alter: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static,
+    ) {
+        self.alter_token_answer = Some(Arc::new(alter));
+    }
+
+    pub(super) fn take_fault(&mut self, endpoint: Endpoint) -> Option<Fault> {
+        self.faults
+            .get_mut(&endpoint)
+            .and_then(VecDeque::pop_front)
+            .or_else(|| self.standing.get(&endpoint).cloned())
+    }
+}

@@ -1,0 +1,244 @@
+//! Real Redis servers on private ports, killed, stopped and started at will.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::process::Process;
+use super::{port, until};
+
+/// The name and password of the user that an access list admits.
+pub const USER: &str = "gateway";
+pub const PASSWORD: &str = "redis-tests-only-secret";
+
+pub struct Redis {
+    folder: TempDir,
+    port: u16,
+    arguments: Vec<String>,
+    process: Process,
+}
+
+impl Redis {
+    /// Every write is on disk before it is answered.
+    pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// With an access list: the default user is off.
+    pub async fn with_access_list() -> Self {
+        Self::with(&format!(
+            "user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n"
+        ))
+        .await
+    }
+
+    /// `users`: an access list; empty for none.
+    async fn with(users: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("vestibule-redis-")
+            .tempdir()
+            .expect("folder");
+        let port = port::free();
+        let mut arguments = vec![
+            "--port".to_owned(),
+            port.to_string(),
+            "--bind".to_owned(),
+            "127.0.0.1".to_owned(),
+            "--unixsocket".to_owned(),
+            folder.path().join("redis.sock").display().to_string(),
+            "--dir".to_owned(),
+            folder.path().display().to_string(),
+            "--appendonly".to_owned(),
+            "yes".to_owned(),
+            "--appendfsync".to_owned(),
+            "always".to_owned(),
+            "--save".to_owned(),
+            String::new(),
+        ];
+        if !users.is_empty() {
+            let file = folder.path().join("password");
+            std::fs::write(&file, users).expect("file");
+            arguments.extend(["--aclfile".to_owned(), file.display().to_string()]);
+        }
+        let process = run(&arguments);
+        let mut redis = Self {
+            folder,
+            port,
+            arguments,
+            process,
+        };
+        redis.answers().await;
+        redis
+    }
+
+    /// TLS on the same port instead of plain text, with a certificate of its own authority.
+    pub async fn with_tls() -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("vestibule-redis-")
+            .tempdir()
+            .expect("folder");
+        make_certificates(folder.path());
+        let port = port::free();
+        let file = |name: &str| folder.path().join(name).display().to_string();
+        let words = [
+            ("--port", "0".to_owned()),
+            ("--tls-port", port.to_string()),
+            ("--bind", "127.0.0.1".to_owned()),
+            ("--tls-cert-file", file("server.pem")),
+            ("--tls-key-file", file("server.key")),
+            ("--tls-ca-cert-file", file("ca.pem")),
+            ("--tls-auth-clients", "no".to_owned()),
+            ("--dir", folder.path().display().to_string()),
+            ("--appendonly", "yes".to_owned()),
+            ("--save", String::new()),
+        ];
+        let arguments: Vec<String> = words
+            .into_iter()
+            .flat_map(|(name, value)| [name.to_owned(), value])
+            .collect();
+        let process = run(&arguments);
+        let mut redis = Self {
+            folder,
+            port,
+            arguments,
+            process,
+        };
+        redis.answers().await;
+        redis
+    }
+
+    /// Waits until it has loaded its data.
+    async fn answers(&mut self) {
+        self.process.line("Ready to accept connections").await;
+        let address = self.address();
+        until::some("redis takes connections", || async move {
+            TcpStream::connect(address).await.ok()
+        })
+        .await;
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Lines for `[redis]`, plain text over TCP.
+    pub fn lines(&self) -> String {
+        format!("url = \"redis://127.0.0.1:{}/0\"\n", self.port)
+    }
+
+    pub fn lines_of_access_list(&self) -> String {
+        let secret = self.folder.path().join("password-of-gateway");
+        std::fs::write(&secret, PASSWORD).expect("file");
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("mode");
+        format!(
+            "url = \"redis://127.0.0.1:{}/0\"\nusername = \"{USER}\"\npassword_file = \"{}\"\n",
+            self.port,
+            secret.display()
+        )
+    }
+
+    pub fn lines_of_tls(&self) -> String {
+        format!(
+            "url = \"rediss://127.0.0.1:{}/0\"\nca_file = \"{}\"\n",
+            self.port,
+            self.folder.path().join("ca.pem").display()
+        )
+    }
+
+    pub fn lines_of_socket(&self) -> String {
+        format!("url = \"redis+unix://{}\"\n", self.socket().display())
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts again on the same port and data.
+    pub async fn restart(&mut self) {
+        self.kill();
+        self.process = run(&self.arguments);
+        self.answers().await;
+    }
+
+    /// Holds it still: connections stay open and nothing answers.
+    pub fn stall(&self) {
+        self.process.signal("STOP");
+    }
+
+    pub fn go_on(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// One command in Redis' inline form; the raw answer.
+    pub async fn ask(&self, command: &str) -> String {
+        let mut stream = TcpStream::connect(self.address()).await.expect("connects");
+        stream
+            .write_all(format!("{command}\r\nQUIT\r\n").as_bytes())
+            .await
+            .expect("writes");
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.expect("reads");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Everything it ever wrote to disk, for the search for secrets.
+    pub fn bytes_on_disk(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        gather(self.folder.path(), &mut bytes);
+        bytes
+    }
+}
+
+fn gather(folder: &Path, bytes: &mut Vec<u8>) {
+    for entry in std::fs::read_dir(folder).expect("folder") {
+        let path = entry.expect("entry").path();
+        if path.is_dir() {
+            gather(&path, bytes);
+        } else if path.is_file() && !path.to_string_lossy().contains("/password") {
+            bytes.extend(std::fs::read(&path).expect("file"));
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Process {
+    Process::spawn("redis", Command::new("redis-server").args(arguments))
+}
+
+fn make_certificates(folder: &Path) {
+    let openssl = |words: &str| {
+        let output = Command::new("openssl")
+            .args(words.split(' '))
+            .current_dir(folder)
+            .output()
+            .expect("openssl runs");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    std::fs::write(
+        folder.join("names"),
+        "subjectAltName=IP:127.0.0.1,DNS:localhost\n",
+    )
+    .expect("file");
+    openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=tests",
+    );
+    openssl(
+        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout server.key -out server.csr -subj /CN=127.0.0.1",
+    );
+    openssl(
+        "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 -extfile names",
+    );
+}

@@ -1,0 +1,36 @@
+//! The integration tests: the real binary against scripted and real peers.
+//!
+//! Plain `cargo test` leaves out what needs a program that is not installed,
+//! and says so; see `harness/part.rs`.
+
+#[cfg(test)]
+mod harness;
+
+#[cfg(test)]
+mod browser_demo;
+#[cfg(test)]
+mod callback_attacks;
+#[cfg(test)]
+mod harness_alone;
+#[cfg(test)]
+mod id_tokens;
+#[cfg(test)]
+mod identity;
+#[cfg(test)]
+mod kill;
+#[cfg(test)]
+mod login;
+#[cfg(test)]
+mod logs;
+#[cfg(test)]
+mod proxying;
+#[cfg(test)]
+mod radicale_behind_gateway;
+#[cfg(test)]
+mod refresh;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod sign_out;
+#[cfg(test)]
+mod starting;

@@ -1,0 +1,183 @@
+//! Starts: with peers that are down, and with configurations that are wrong.
+
+use crate::harness::browser::Browser;
+use crate::harness::gateway::Plan;
+use crate::harness::part::{self, Part};
+use crate::harness::port;
+use crate::harness::provider::{Provider, User};
+use crate::harness::redis::Redis;
+use crate::harness::scene::{Scene, session_cookie};
+use crate::harness::upstream::Upstream;
+
+#[tokio::test]
+async fn sec_rp_55_provider_down_at_start() {
+    let provider = Provider::prepared(port::free(), "oidc-plain");
+    let scene = Scene::with_provider(provider, |plan| plan).await;
+    let browser = Browser::new();
+    let answer = browser.open(&scene.gateway.url("/hello")).await;
+    assert_eq!(answer.status, 503);
+    assert_ne!(answer.header("retry-after"), "");
+    assert!(!answer.reference().is_empty(), "{}", answer.text());
+    scene.provider.up().await;
+    crate::harness::until::some("sign-in works without a restart", || async {
+        let answer = browser.open(&scene.gateway.url("/hello")).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn store_down_at_start_and_back_later() {
+    if !part::have("store_down_at_start_and_back_later", &[Part::Redis]) {
+        return;
+    }
+    let mut redis = Redis::start().await;
+    redis.kill();
+    let provider = Provider::start("oidc-plain").await;
+    let upstream = Upstream::start().await;
+    let plan = Plan::new(&provider.issuer, &upstream.url())
+        .redis(&redis.lines())
+        .route("rules = [ { path = \"/public/*\", lane = \"public\" } ]");
+    let mut gateway = plan.start_unready().await;
+    gateway.admin_answers("/readyz", 503).await;
+    let browser = Browser::new();
+    let public = browser.fetch("GET", &gateway.url("/public/x"), &[]).await;
+    assert_eq!(public.status, 200, "public lanes go on");
+    redis.restart().await;
+    gateway.ready().await;
+    let scene = Scene {
+        provider,
+        upstream,
+        gateway,
+    };
+    scene.sign_in(&browser, User::ann()).await;
+}
+
+fn plan() -> Plan {
+    Plan::new("http://127.0.0.1:1", "http://127.0.0.1:2")
+}
+
+#[tokio::test]
+async fn every_mistake_is_told_at_once_with_its_place_and_cure() {
+    let plan = plan()
+        .session("lifetme = \"30d\"\nidle_timeout = 7")
+        .provider("email_verified = \"perhaps\"")
+        .route("acess = \"signed-in\"");
+    for words in [["serve"], ["check"]] {
+        let (status, text) = plan.ends(&words).await;
+        assert!(!status.success(), "{words:?}");
+        for part in [
+            "session.lifetme",
+            "lifetime",
+            "session.idle_timeout",
+            "provider.main.email_verified",
+            "route.app.acess",
+            "access",
+        ] {
+            assert!(
+                text.contains(part),
+                "{words:?} does not name {part}:\n{text}"
+            );
+        }
+        assert!(!text.contains("panicked"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_good_configuration_is_checked_and_explained() {
+    let (status, text) = plan().ends(&["check"]).await;
+    assert!(status.success(), "{text}");
+    assert!(text.contains("app"), "{text}");
+}
+
+#[tokio::test]
+async fn sec_ses_07_a_ring_that_is_missing_or_weak_is_refused_by_name() {
+    let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    for ring in [None, Some("short\n"), Some(zero), Some("")] {
+        let plan = plan().redis("url = \"redis://127.0.0.1:3/0\"");
+        let file = plan.folder().join("keys");
+        match ring {
+            None => std::fs::remove_file(&file).expect("file"),
+            Some(text) => std::fs::write(&file, text).expect("file"),
+        }
+        let (status, text) = plan.ends(&["serve"]).await;
+        assert!(!status.success(), "{ring:?}");
+        assert!(text.contains("keys.file"), "{ring:?}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn another_ring_means_signed_out_and_no_error() {
+    if !part::have("another_ring_means_signed_out_and_no_error", &[Part::Redis]) {
+        return;
+    }
+    let redis = Redis::start().await;
+    let mut scene = Scene::with("oidc-plain", |plan| plan.redis(&redis.lines())).await;
+    let ann = scene.signed_in(User::ann()).await;
+    let file = scene.gateway.plan().folder().join("keys");
+    let other = "RBPm6oXHk3Uq0vYt5nDs1aWc8eJf2gKh4iLj7oMp9rA=\n";
+    std::fs::write(&file, other).expect("file");
+    scene.gateway.kill();
+    scene.gateway.restart().await;
+    assert_eq!(
+        ann.fetch("GET", &scene.gateway.url("/x"), &[]).await.status,
+        401
+    );
+    scene.sign_in(&ann, User::ann()).await;
+}
+
+#[tokio::test]
+async fn operators_listener_tells_liveness_readiness_and_metrics() {
+    let scene = Scene::start().await;
+    scene.signed_in(User::ann()).await;
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(scene.gateway.admin(path).await.expect("answer").status, 200);
+    }
+    let metrics = scene
+        .gateway
+        .admin("/metrics")
+        .await
+        .expect("answer")
+        .text();
+    assert!(metrics.contains("vestibule_build_info"), "{metrics}");
+    assert!(
+        metrics
+            .lines()
+            .all(|line| line.starts_with('#') || line.is_empty() || line.starts_with("vestibule_"))
+    );
+    assert!(
+        scene.gateway.metric("vestibule_login").await >= 1.0,
+        "{metrics}"
+    );
+    // None of it on the public side.
+    for path in ["/livez", "/metrics"] {
+        let answer = Browser::new()
+            .fetch("GET", &scene.gateway.url(path), &[])
+            .await;
+        assert_eq!(answer.status, 401, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn environment_overrides_the_file_and_unknown_names_are_fatal() {
+    let scene = Scene::with("oidc-plain", |plan| {
+        plan.environment("VESTIBULE__SESSION__LIFETIME", "2d")
+            .environment("VESTIBULE_PORT", "tcp://1.2.3.4:5")
+    })
+    .await;
+    let ann = scene.signed_in(User::ann()).await;
+    let value = session_cookie(&ann);
+    let cookies = ann.cookies();
+    let cookie = cookies
+        .iter()
+        .find(|cookie| cookie.value == value)
+        .expect("cookie");
+    assert_eq!(cookie.max_age, Some(2 * 24 * 3600));
+
+    let (status, text) = plan()
+        .environment("VESTIBULE__SESSION__LIFETMIE", "2d")
+        .ends(&["check"])
+        .await;
+    assert!(!status.success());
+    assert!(text.contains("VESTIBULE__SESSION__LIFETMIE"), "{text}");
+}
