@@ -8,6 +8,11 @@
 //! other gateways have them, must be rejected: they show that the properties
 //! can fail.
 
+#![expect(
+    clippy::print_stdout,
+    reason = "says how many states were seen, and what was left out"
+)]
+
 use std::time::Duration;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -132,13 +137,13 @@ fn fingerprint(token: u8) -> Fingerprint {
 }
 
 fn owner(replica: usize) -> Owner {
-    Owner([u8::try_from(replica).unwrap() + 1; 16])
+    Owner([u8::try_from(replica).expect("three at most") + 1; 16])
 }
 
 impl World {
     fn header(&self) -> Option<TokenHeader> {
         match &self.record {
-            Record::Live(bytes) => Some(TokenHeader::decode(bytes).unwrap()),
+            Record::Live(bytes) => Some(TokenHeader::decode(bytes).expect("encoded here")),
             Record::Tombstone => None,
         }
     }
