@@ -46,3 +46,6 @@ pub const SESSION_COOKIE_LOOPBACK: &str = "vestibule";
 /// Followed by the tag of the attempt.
 pub const TRANSACTION_COOKIE_HOST: &str = "__Host-vestibule-t-";
 pub const TRANSACTION_COOKIE: &str = "vestibule-t-";
+/// Followed by the tag of the hand-off.
+pub const HAND_OFF_COOKIE_HOST: &str = "__Host-vestibule-h-";
+pub const HAND_OFF_COOKIE: &str = "vestibule-h-";

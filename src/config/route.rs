@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::{self, RawAccess};
-use super::checked::{IdentityPreset, ListenAddr, Route, RouteHost};
+use super::checked::{IdentityPreset, ListenAddr, Route, RouteHost, SameSite};
 use super::lane_rule::{self, RawLaneRule, pattern};
 use super::problems::Findings;
 use super::provider::ProviderNames;
@@ -60,6 +60,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) providers: &'a ProviderNames,
     pub(super) public_url: Option<&'a Origin>,
     pub(super) cookie_domain: Option<&'a str>,
+    pub(super) same_site: SameSite,
     pub(super) listen: &'a [ListenAddr],
 }
 

@@ -13,30 +13,22 @@ pub use authenticate::Authentication;
 use std::sync::Arc;
 
 use crate::refresh::Refresher;
-use crate::session::cookie::SessionCookie;
+use crate::session::cookie::SessionCookies;
 use crate::session::sessions::Sessions;
-use crate::session::ticket::Scope;
 
 /// The door: one value for the process.
 pub struct Gate {
     sessions: Arc<Sessions>,
     refresher: Refresher,
-    cookie: SessionCookie,
-    home: Scope,
+    cookies: SessionCookies,
 }
 
 impl Gate {
-    pub fn new(
-        sessions: Arc<Sessions>,
-        refresher: Refresher,
-        cookie: SessionCookie,
-        home: Scope,
-    ) -> Self {
+    pub fn new(sessions: Arc<Sessions>, refresher: Refresher, cookies: SessionCookies) -> Self {
         Self {
             sessions,
             refresher,
-            cookie,
-            home,
+            cookies,
         }
     }
 }

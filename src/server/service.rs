@@ -35,7 +35,7 @@ use crate::page::ActionKind;
 use crate::page::{Language, Pages};
 use crate::proxy::Proxy;
 use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
-use crate::session::cookie::SessionCookie;
+use crate::session::cookie::SessionCookies;
 use crate::telemetry::{RequestLine, Telemetry};
 
 /// What the service is made of; `app` puts it together.
@@ -52,7 +52,7 @@ pub struct Parts {
     /// By the id of the route.
     pub equipment: HashMap<String, Equipment>,
     pub telemetry: Telemetry,
-    pub session_cookie: SessionCookie,
+    pub session_cookies: SessionCookies,
     pub return_to: ReturnToPolicy,
     /// Id and name, in the order of the configuration.
     pub providers: Vec<(ProviderId, String)>,
@@ -81,7 +81,7 @@ pub(super) struct Inner {
     pub(super) proxy: Proxy,
     pub(super) equipment: HashMap<String, Equipment>,
     telemetry: Telemetry,
-    pub(super) session_cookie: SessionCookie,
+    pub(super) session_cookies: SessionCookies,
     pub(super) public_url: Origin,
     pub(super) prefix: String,
     /// `{public_url}{prefix}`
@@ -108,7 +108,10 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         let server = parts.config;
         let contexts = ContextMaker::new(parts.clock, server.trusted_proxies, &server.public_url);
-        let strict_cookie = parts.session_cookie.same_site == checked::SameSite::Strict;
+        let strict_cookie = {
+            let home = parts.session_cookies.home_scope();
+            parts.session_cookies.of(home).same_site == checked::SameSite::Strict
+        };
         Self {
             inner: Arc::new(Inner {
                 contexts,
@@ -121,7 +124,7 @@ impl Service {
                 proxy: parts.proxy,
                 equipment: parts.equipment,
                 telemetry: parts.telemetry,
-                session_cookie: parts.session_cookie,
+                session_cookies: parts.session_cookies,
                 own_url: format!("{}{}", server.public_url, server.prefix),
                 public_url: server.public_url,
                 prefix: server.prefix,
@@ -228,7 +231,11 @@ impl Inner {
         };
         trail.route = Some(route.config.id.clone());
         let cookies = cookie_fields(&head.headers);
-        let verdict = self.gate.admit(route, &context.target, &cookies).await;
+        let scope = self.scope(context);
+        let verdict = self
+            .gate
+            .admit(route, &context.target, scope, &cookies)
+            .await;
         drop(cookies);
         match verdict {
             Verdict::Admitted { permit, session } => {

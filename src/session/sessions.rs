@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use super::found::{Ending, Found, Session};
+pub use super::handover::Grant;
 use super::idle::LastUses;
 use super::key_memory::KeyMemory;
 use super::lifetime::{self, Age};
@@ -77,8 +78,8 @@ pub struct NewSession<'a> {
 pub struct Sessions {
     pub(super) store: Arc<dyn Store>,
     pub(super) ring: KeyRing,
-    keys: TicketKeys,
-    clock: Clock,
+    pub(super) keys: TicketKeys,
+    pub(super) clock: Clock,
     pub(super) namespace: Arc<str>,
     pub(super) lifetime: Duration,
     pub(super) key_memory: KeyMemory,
@@ -187,6 +188,15 @@ impl Sessions {
         };
         let record = TicketRecord::open(key, &ticket.secret, name, &self.namespace, &sealed)
             .map_err(corrupt("ticket"))?;
+        self.follow(&record, name).await
+    }
+
+    /// The session that a ticket record leads to.
+    pub(super) async fn follow(
+        &self,
+        record: &TicketRecord,
+        ticket: Digest,
+    ) -> Result<Found, SessionError> {
         let id = record.session;
         let stored = match self.load(id, record.expires_at).await? {
             Ok(stored) => stored,
@@ -202,7 +212,7 @@ impl Sessions {
             header: stored.header,
             created_at: record.created_at,
             expires_at: record.expires_at,
-            ticket: name,
+            ticket,
             vault: Arc::new(vault),
             sealed_tokens: stored.tokens,
         }))
@@ -301,8 +311,9 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends the session everywhere. The tombstone comes first: it alone
-    /// decides, the rest is tidying.
+    /// Ends the session and with it every ticket, on every host. The tombstone
+    /// comes first: it alone decides, the rest is tidying. Tickets of other
+    /// scopes than the one at hand lead to it until they expire.
     pub async fn revoke(&self, session: &Session) -> Result<(), SessionError> {
         let (issuer, subject) = (&session.identity.issuer, &session.identity.subject);
         self.store.tombstone(session.id, self.clock.now()).await?;
@@ -384,7 +395,7 @@ impl Sessions {
     }
 
     /// Tickets are checked against the same ring, so the key is there.
-    fn key_and_name(&self, ticket: &Ticket) -> Result<(&RingKey, Digest), SessionError> {
+    pub(super) fn key_and_name(&self, ticket: &Ticket) -> Result<(&RingKey, Digest), SessionError> {
         let key = self.ring.find(ticket.key);
         key.zip(ticket.digest(&self.keys))
             .ok_or(SessionError::Corrupt { record: "ticket" })
@@ -398,7 +409,7 @@ impl Sessions {
     /// Not under a ring key: replicas that write with different keys, or a
     /// key change, must not make anything first twice. What is named here is
     /// random already.
-    fn once_name(&self, purpose: &'static str, key: &[u8]) -> Digest {
+    pub(super) fn once_name(&self, purpose: &'static str, key: &[u8]) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("vestibule 2026 single use");
         for part in [self.namespace.as_bytes(), purpose.as_bytes(), key] {
             hasher.update(&(part.len() as u64).to_le_bytes());

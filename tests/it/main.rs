@@ -13,6 +13,8 @@ mod callback_attacks;
 #[cfg(test)]
 mod harness_alone;
 #[cfg(test)]
+mod hosts;
+#[cfg(test)]
 mod id_tokens;
 #[cfg(test)]
 mod identity;
