@@ -134,7 +134,7 @@ impl Gateway {
             ),
         };
         let equipment = config.routes.iter().enumerate().map(|(upstream, route)| {
-            let injection = Injection::compile(route);
+            let injection = Injection::compile(route, config.providers.len() > 1);
             (
                 route.id.clone(),
                 Equipment {

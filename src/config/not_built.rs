@@ -2,16 +2,13 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 19] = [
     "server.tls",
     "admin.socket",
     "admin.token_file",
     "session.max_stale",
     "provider.ID.rotation_grace",
     "provider.ID.namespace",
-    "route.ID.user_from",
-    "route.ID.namespace",
-    "route.ID.clear_cookies",
     "route.ID.preflight",
     "route.ID.deny",
     "route.ID.encoded_slash",
@@ -23,15 +20,12 @@ const KEYS: [&str; 25] = [
     "access[].client_networks",
     "access[].acr",
     "forward_auth",
-    "route_defaults.user_from",
-    "route_defaults.namespace",
-    "route_defaults.clear_cookies",
     "route_defaults.preflight",
     "route_defaults.deny",
 ];
 
 /// Values, by the last name of their key.
-const VALUES: [(&str, &[&str]); 4] = [
+const VALUES: [(&str, &[&str]); 3] = [
     (
         "kind",
         &[
@@ -58,7 +52,6 @@ const VALUES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("lane", &["optional", "backend-token", "machine-token"]),
-    ("identity", &["gitea", "grafana"]),
     ("listen", &["systemd"]),
 ];
 

@@ -6,9 +6,11 @@
 
 mod admit;
 mod authenticate;
+mod tell;
 
 pub use admit::Verdict;
 pub use authenticate::Authentication;
+pub use tell::TellError;
 
 use std::sync::Arc;
 
@@ -21,6 +23,7 @@ pub struct Gate {
     sessions: Arc<Sessions>,
     refresher: Refresher,
     cookies: SessionCookies,
+    warned: tell::Warned,
 }
 
 impl Gate {
@@ -29,6 +32,7 @@ impl Gate {
             sessions,
             refresher,
             cookies,
+            warned: tell::Warned::default(),
         }
     }
 }

@@ -45,7 +45,7 @@ fn route(access: Option<Access>, rules: Vec<LaneRule>) -> checked::Route {
         preserve_host: true,
         access,
         rules,
-        identity: checked::IdentityPreset::Default,
+        identity: checked::IdentityRules::default(),
         headers: Vec::new(),
         pass_access_token: false,
         response_timeout: Duration::from_secs(60),
