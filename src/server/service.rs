@@ -213,6 +213,11 @@ impl Inner {
         let public_host = self.is_public_host(&context.target.authority);
         let known = public_host || !matches!(found, Found::UnknownHost);
         if !known {
+            // The page that says so is to look like one.
+            if let Some(asset) = self.pages.asset(context.target.path()) {
+                trail.decision = Some("own");
+                return asset;
+            }
             trail.decision = Some("unknown_host");
             let trouble = Trouble::new(
                 StatusCode::MISDIRECTED_REQUEST,
