@@ -6,6 +6,7 @@
 
 mod admit;
 mod authenticate;
+mod outage_log;
 mod tell;
 
 pub use admit::Verdict;
@@ -14,6 +15,7 @@ pub use tell::TellError;
 
 use std::sync::Arc;
 
+use self::outage_log::OutageLog;
 use crate::refresh::Refresher;
 use crate::session::cookie::SessionCookies;
 use crate::session::sessions::Sessions;
@@ -24,6 +26,8 @@ pub struct Gate {
     refresher: Refresher,
     cookies: SessionCookies,
     warned: tell::Warned,
+    unreadable: OutageLog,
+    untouched: OutageLog,
 }
 
 impl Gate {
@@ -33,6 +37,8 @@ impl Gate {
             refresher,
             cookies,
             warned: tell::Warned::default(),
+            unreadable: OutageLog::new(),
+            untouched: OutageLog::new(),
         }
     }
 }
