@@ -7,11 +7,17 @@
 
 mod context;
 mod endpoints;
+mod entrance;
 mod forwarding;
 mod in_flight;
+mod place;
 mod render;
 mod service;
 mod sign_in;
 mod start_limit;
 
+pub use context::audience;
+pub use endpoints::Endpoint;
+pub use entrance::{Entrance, entrance};
+pub use place::{Place, place};
 pub use service::{Equipment, Parts, Service};

@@ -11,9 +11,9 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::context::ContextMaker;
-use super::endpoints::Endpoint;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
+use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
 use super::sign_in::cookie_fields;
 use super::start_limit::StartLimit;
@@ -34,7 +34,7 @@ use crate::model::target::TargetError;
 use crate::page::ActionKind;
 use crate::page::{Language, Pages};
 use crate::proxy::Proxy;
-use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
+use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
 use crate::session::cookie::SessionCookie;
 use crate::telemetry::{RequestLine, Telemetry};
 
@@ -204,27 +204,26 @@ impl Inner {
             .retry_after(Some(Duration::from_secs(1)));
             return render::problem(&self.pages, manner, trouble);
         };
-        let found = self.routes.find(&context.target);
-        let public_host = self.is_public_host(&context.target.authority);
-        let known = public_host || !matches!(found, Found::UnknownHost);
-        if !known {
-            trail.decision = Some("unknown_host");
-            let trouble = Trouble::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "unknown_host",
-                context.reference,
-            );
-            return render::problem(&self.pages, manner, trouble);
-        }
-        if let Some(own) = self.own_path(context.target.path()) {
-            trail.decision = Some("own");
-            let endpoint = Endpoint::find(own, public_host);
-            return self.own(endpoint, context, manner, head, body).await;
-        }
-        let Found::Route(route) = found else {
-            return self
-                .without_route(public_host, context, manner, head, trail)
-                .await;
+        let route = match place(&self.routes, &self.prefix, &context.target) {
+            Place::Route(route) => route,
+            Place::Own(endpoint) => {
+                trail.decision = Some("own");
+                return self.own(endpoint, context, manner, head, body).await;
+            }
+            Place::UnknownHost => {
+                trail.decision = Some("unknown_host");
+                let trouble = Trouble::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "unknown_host",
+                    context.reference,
+                );
+                return render::problem(&self.pages, manner, trouble);
+            }
+            Place::NoRoute => {
+                trail.decision = Some("no_route");
+                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
+                return render::problem(&self.pages, manner, trouble);
+            }
         };
         trail.route = Some(route.config.id.clone());
         let cookies = cookie_fields(&head.headers);
@@ -274,35 +273,6 @@ impl Inner {
         }
     }
 
-    /// A known host on which no route has this path.
-    async fn without_route(
-        &self,
-        public_host: bool,
-        context: &RequestContext,
-        manner: Manner,
-        head: Head,
-        trail: &mut Trail,
-    ) -> Response<Body> {
-        let endpoint = match (public_host, context.target.path()) {
-            (true, "/") => Some(Endpoint::WhoAmI),
-            (true, "/ping") => Some(Endpoint::Ping),
-            (true, "/robots.txt") => Some(Endpoint::Robots),
-            _ => None,
-        };
-        match endpoint {
-            Some(endpoint) => {
-                trail.decision = Some("own");
-                self.own_without_body(endpoint, context, manner, &head)
-                    .await
-            }
-            None => {
-                trail.decision = Some("no_route");
-                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
-                render::problem(&self.pages, manner, trouble)
-            }
-        }
-    }
-
     fn malformed(&self, head: &Head, reference: RequestRef, error: &TargetError) -> Response<Body> {
         let manner = manner(Audience::Api, head);
         if *error == TargetError::Trace {
@@ -315,12 +285,6 @@ impl Inner {
         }
         let trouble = Trouble::new(StatusCode::BAD_REQUEST, error.reason(), reference);
         render::problem(&self.pages, manner, trouble)
-    }
-
-    /// The part of the path below our prefix, if it lies there.
-    fn own_path<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(&self.prefix)?;
-        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
 
     pub(super) fn is_public_host(&self, authority: &Authority) -> bool {
