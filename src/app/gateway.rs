@@ -173,6 +173,9 @@ impl Gateway {
                 .map(|provider| (provider.id.clone(), provider.name.clone()))
                 .collect(),
             limits: config.limits.clone(),
+            trace: config.trace.clone(),
+            log_decisions: config.log.decisions,
+            shadow: config.shadow.clone(),
         });
 
         let admin = Arc::new(AdminState::new(

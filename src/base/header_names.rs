@@ -35,6 +35,8 @@ names! {
     REMOTE_EMAIL = "remote-email";
     REMOTE_NAME = "remote-name";
     REMOTE_GROUPS = "remote-groups";
+    /// How an answer was decided; for people in `trace.admins` only.
+    X_VESTIBULE_DECISION = "x-vestibule-decision";
 }
 
 /// Cookies of the session by scope, and of logins under way. A cookie name is

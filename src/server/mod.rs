@@ -10,11 +10,14 @@ mod endpoints;
 mod entrance;
 mod forwarding;
 mod in_flight;
+mod observe;
 mod place;
 mod render;
 mod service;
+mod shadow;
 mod sign_in;
 mod start_limit;
+mod trace;
 
 pub use context::audience;
 pub use endpoints::Endpoint;

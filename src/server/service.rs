@@ -15,8 +15,10 @@ use super::forwarding::Admitted;
 use super::in_flight::InFlight;
 use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
+use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
 use super::start_limit::StartLimit;
+use super::trace::Trace;
 use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -57,6 +59,10 @@ pub struct Parts {
     /// Id and name, in the order of the configuration.
     pub providers: Vec<(ProviderId, String)>,
     pub limits: checked::Limits,
+    pub trace: checked::Trace,
+    /// Whether the access log names the rule that decided.
+    pub log_decisions: bool,
+    pub shadow: Option<checked::Shadow>,
 }
 
 /// What belongs to a route, made once at start.
@@ -92,13 +98,17 @@ pub(super) struct Inner {
     pub(super) strict_cookie: bool,
     pub(super) start_limit: StartLimit,
     in_flight: InFlight,
+    pub(super) trace: Trace,
+    pub(super) log_decisions: bool,
+    pub(super) shadow: Option<Shadow>,
 }
 
 /// What the access log wants to know about a request, filled on the way.
 #[derive(Default)]
 pub(super) struct Trail {
     route: Option<String>,
-    lane: Option<&'static str>,
+    pub(super) rule: Option<String>,
+    pub(super) lane: Option<&'static str>,
     decision: Option<&'static str>,
     reason: Option<&'static str>,
     session: Option<String>,
@@ -107,6 +117,10 @@ pub(super) struct Trail {
 impl Service {
     pub fn new(parts: Parts) -> Self {
         let server = parts.config;
+        let shadow = parts
+            .shadow
+            .as_ref()
+            .map(|shadow| Shadow::new(shadow, parts.clock.clone(), parts.telemetry.clone()));
         let contexts = ContextMaker::new(parts.clock, server.trusted_proxies, &server.public_url);
         let strict_cookie = parts.session_cookie.same_site == checked::SameSite::Strict;
         Self {
@@ -133,6 +147,9 @@ impl Service {
                         .unwrap_or(NonZeroU32::MIN),
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
+                trace: Trace::new(parts.trace),
+                log_decisions: parts.log_decisions,
+                shadow,
             }),
         }
     }
@@ -175,6 +192,7 @@ impl Handler for Service {
                 .as_ref()
                 .map_or_else(|_| connection.address(), |context| context.client_addr),
             route: trail.route.as_deref(),
+            rule: trail.rule.as_deref(),
             lane: trail.lane,
             decision: trail.decision,
             reason: trail.reason,
@@ -229,7 +247,8 @@ impl Inner {
         let cookies = cookie_fields(&head.headers);
         let verdict = self.gate.admit(route, &context.target, &cookies).await;
         drop(cookies);
-        match verdict {
+        let trace = self.observe(context, route, &verdict, trail);
+        let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
                 trail.decision = Some("permit");
@@ -270,7 +289,9 @@ impl Inner {
                         .action(ActionKind::TryAgain, self.here(context));
                 render::problem(&self.pages, manner, trouble)
             }
-        }
+        };
+        self.trace.mark(&mut response, trace);
+        response
     }
 
     fn malformed(&self, head: &Head, reference: RequestRef, error: &TargetError) -> Response<Body> {
