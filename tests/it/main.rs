@@ -11,6 +11,8 @@ mod browser_demo;
 #[cfg(test)]
 mod callback_attacks;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod harness_alone;
 #[cfg(test)]
 mod id_tokens;

@@ -16,7 +16,7 @@ use crate::model::target::{Target, TargetError};
 pub struct ExplainSettings {
     /// Method as it would be sent, such as GET
     pub method: String,
-    /// Address such as <https://files.example.com/a?b>; a path alone is one of `server.public_url`
+    /// Address such as `https://files.example.com/a?b`; a path alone is one of `server.public_url`
     pub url: String,
     /// Somebody who is signed in, by the subject that the provider calls them
     #[arg(long = "as", value_name = "SUBJECT", conflicts_with = "anonymous")]
@@ -44,6 +44,9 @@ pub struct ExplainSettings {
     /// Their login name
     #[arg(long, value_name = "NAME", conflicts_with = "anonymous")]
     pub username: Option<String>,
+    /// Their full name
+    #[arg(long, value_name = "NAME", conflicts_with = "anonymous")]
+    pub name: Option<String>,
     /// A further claim; a value that is JSON is read as such
     #[arg(
         long = "claim",
@@ -126,6 +129,7 @@ impl ExplainSettings {
             email_unverified,
             provider,
             username,
+            name,
             claims,
             from: _,
             anonymous: _,
@@ -138,6 +142,7 @@ impl ExplainSettings {
             || email.is_some()
             || provider.is_some()
             || username.is_some()
+            || name.is_some()
             || !claims.is_empty();
         if !said {
             return Ok(None);
@@ -173,7 +178,7 @@ impl ExplainSettings {
             issuer: provider.issuer.clone(),
             subject: subject.clone().unwrap_or_else(|| "somebody".to_owned()),
             username: username.clone(),
-            name: None,
+            name: name.clone(),
             email: email.clone(),
             email_verified: match provider.email_verified {
                 EmailVerified::Require => !email_unverified,

@@ -82,6 +82,7 @@ fn verdict(answer: &Answer) -> String {
         "own" => "answered by the gateway itself",
         "no_route" => "no route",
         "unknown_host" => "unknown host",
+        "malformed" => "refused, malformed",
         other => other,
     };
     match answer.reason {
@@ -104,15 +105,9 @@ fn upstream(out: &mut String, received: &Received) {
     for (name, value) in &received.headers {
         let _ = writeln!(out, "    {name}: {value}");
     }
-    let websocket = if received.websocket {
-        "may become a websocket"
-    } else {
-        "may not become a websocket"
-    };
-    let _ = writeln!(
-        out,
-        "    ({websocket}; what the application answers is passed on)"
-    );
+    if received.websocket {
+        out.push_str("    (may become a websocket)\n");
+    }
 }
 
 fn reply(reply: &Reply) -> String {
