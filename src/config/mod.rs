@@ -11,6 +11,7 @@ mod admin;
 pub mod checked;
 mod custom_header;
 mod environment;
+mod foreign_key;
 mod issuer;
 mod keys;
 mod lane_rule;
