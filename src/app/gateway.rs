@@ -172,6 +172,9 @@ impl Gateway {
                 .collect(),
             limits: config.limits.clone(),
             tunnel_guard: TunnelGuard::start(Arc::clone(&sessions), &control),
+            trace: config.trace.clone(),
+            log_decisions: config.log.decisions,
+            shadow: config.shadow.clone(),
         });
 
         let admin = Arc::new(AdminState::new(

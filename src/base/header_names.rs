@@ -47,6 +47,8 @@ names! {
     X_WEBAUTH_GROUPS = "x-webauth-groups";
     X_PROXY_USER = "x-proxy-user";
     X_PROXY_ROLES = "x-proxy-roles";
+    /// How an answer was decided; for people in `trace.admins` only.
+    X_VESTIBULE_DECISION = "x-vestibule-decision";
 }
 
 /// Cookies of the session by scope, and of logins under way. A cookie name is

@@ -135,6 +135,19 @@ fn one(
             "add emails, email_domains or groups, unless that is meant",
         );
     }
+    let by_mail = emails.is_some() || email_domains.is_some();
+    let mut asked = providers
+        .all
+        .iter()
+        .filter(|id| provider.as_ref().is_none_or(|only| only == *id))
+        .peekable();
+    if by_mail && asked.peek().is_some() && asked.all(|id| providers.without_mail.contains(id)) {
+        findings.error(
+            key,
+            "asks for mail addresses, and email_verified = \"ignore\" makes them all worthless: nobody could get in",
+            "write email_verified = \"require\" for that provider, or use groups",
+        );
+    }
     let plain = |text: &str| Some(text.to_owned());
     let mut list = |raw: &Option<Vec<String>>,
                     name: &str,
@@ -195,6 +208,11 @@ fn entries(
         match clean.then(|| read(text)).flatten() {
             Some(value) => out.push(value),
             None if text.is_empty() => findings.error(&key, "is empty", cure),
+            None if text == "*" => findings.error(
+                &key,
+                "\"*\" is no pattern here: it can match nobody",
+                "write access = \"signed-in\" if everybody is meant whom the provider signs in",
+            ),
             None => findings.error(&key, format!("\"{text}\" can match nobody"), cure),
         }
     }

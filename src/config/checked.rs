@@ -30,6 +30,8 @@ pub struct Config {
     pub pages: Pages,
     pub log: Log,
     pub limits: Limits,
+    pub trace: Trace,
+    pub shadow: Option<Shadow>,
 }
 
 #[derive(Debug, Clone)]
@@ -276,6 +278,24 @@ pub struct Log {
     /// error, warn, info, debug or trace.
     pub level: String,
     pub access: bool,
+    /// Whether an access line names the rule that decided.
+    pub decisions: bool,
+}
+
+/// Who is told how answers were decided.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// `None`: nobody.
+    pub admins: Option<Access>,
+}
+
+/// A policy that is judged beside the real one and only logged.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    /// As messages name it.
+    pub file: PathBuf,
+    /// Of which only routes, hosts and the prefix count.
+    pub config: Box<Config>,
 }
 
 /// `[limits]`, reference/reliability section 7.

@@ -160,5 +160,11 @@ pub fn notes(config: &Config) -> Vec<String> {
     let shared = config.session.cookie_domain.as_ref().map(|domain| {
         format!("the session cookie goes to every server below {domain}, also to those that are not behind this gateway")
     });
-    shared.into_iter().collect()
+    let shadow = config.shadow.as_ref().map(|shadow| {
+        format!(
+            "the routes of {} are judged beside these and only logged",
+            shadow.file.display()
+        )
+    });
+    shared.into_iter().chain(shadow).collect()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::problems::Findings;
 use super::schema::resolve;
 use super::tree::{Node, child_key};
-use super::{not_built, quantity};
+use super::{foreign_key, not_built, quantity};
 
 pub(super) fn check(tree: &mut Node, schema: &Value, findings: &mut Findings) {
     let mut checker = Checker {
@@ -121,6 +121,11 @@ impl Checker<'_> {
                 "is not built yet",
                 "remove it; `vestibule schema` and config/reference.md list what exists",
             );
+            return;
+        }
+        if let Some(cure) = foreign_key::cure(name) {
+            self.findings
+                .error(&here.key, "is a key of another gateway", cure);
             return;
         }
         let cure = match nearest(name, siblings) {

@@ -13,7 +13,7 @@ use crate::model::target::Target;
 /// The lane that a request takes on a route.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneMatch<'a> {
-    policy: &'a RoutePolicy,
+    pub(super) policy: &'a RoutePolicy,
     rule: Option<(usize, &'a LaneRule)>,
 }
 
@@ -32,7 +32,7 @@ impl RoutePolicy {
     }
 }
 
-fn rule_matches<'t>(
+pub(super) fn rule_matches<'t>(
     rule: &LaneRule,
     target: &'t Target,
     reading: &mut Option<Cow<'t, str>>,
@@ -56,7 +56,7 @@ fn rule_matches<'t>(
 
 /// Exact. Without a list, every method that HTTP itself defines: what we have
 /// no name for needs a session.
-fn public_method(listed: &[Method], method: &Method) -> bool {
+pub(super) fn public_method(listed: &[Method], method: &Method) -> bool {
     const KNOWN: [Method; 7] = [
         Method::GET,
         Method::HEAD,
@@ -74,14 +74,14 @@ fn public_method(listed: &[Method], method: &Method) -> bool {
 }
 
 /// Ignoring case: an upstream may take `post` for POST.
-fn guarded_method(listed: &[Method], method: &Method) -> bool {
+pub(super) fn guarded_method(listed: &[Method], method: &Method) -> bool {
     let same = |one: &Method| one.as_str().eq_ignore_ascii_case(method.as_str());
     listed.is_empty() || listed.iter().any(same)
 }
 
 /// Whether a query has the key `_method`, in any spelling that a form decoder
 /// reads so: encoded, with an index, with "." or a space for "_".
-fn names_a_method(query: Option<&str>) -> bool {
+pub(super) fn names_a_method(query: Option<&str>) -> bool {
     let Some(query) = query else { return false };
     query.split(['&', ';']).any(|pair| {
         let key = pair.split('=').next().unwrap_or_default();
@@ -156,7 +156,7 @@ fn admits(access: &Access, identity: &Identity) -> Result<(), DenyReason> {
 
 /// Every key that is present must match. A rule without keys admits nobody:
 /// it would otherwise admit everybody.
-fn rule_admits(rule: &AccessRule, identity: &Identity) -> Result<(), DenyReason> {
+pub(super) fn rule_admits(rule: &AccessRule, identity: &Identity) -> Result<(), DenyReason> {
     let AccessRule {
         provider,
         groups,
@@ -193,7 +193,7 @@ fn rule_admits(rule: &AccessRule, identity: &Identity) -> Result<(), DenyReason>
 
 /// Both keys, where both are present. ASCII only is folded: no letter of
 /// another script becomes one of ours.
-fn email_fits(email: &str, emails: &[String], domains: &[String]) -> bool {
+pub(super) fn email_fits(email: &str, emails: &[String], domains: &[String]) -> bool {
     let domain = email.split_once('@').map_or("", |(_, domain)| domain);
     let listed = emails.is_empty() || emails.iter().any(|one| one.eq_ignore_ascii_case(email));
     let in_domain = domains.is_empty()

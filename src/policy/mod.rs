@@ -8,6 +8,7 @@
 mod compile;
 mod decision;
 mod evaluate;
+mod explain;
 
 #[cfg(test)]
 mod table;
@@ -15,3 +16,6 @@ mod table;
 pub use compile::RoutePolicy;
 pub use decision::{Decision, DenyReason, Permit};
 pub use evaluate::LaneMatch;
+pub use explain::{
+    AccessOutcome, AccessStep, Asked, Explanation, Mismatch, RuleStep, Shortfall, admitted,
+};

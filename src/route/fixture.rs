@@ -85,7 +85,10 @@ pub(super) fn config(public_url: &str, routes: Vec<Route>) -> Config {
             json: true,
             level: "info".to_owned(),
             access: true,
+            decisions: false,
         },
         limits: Limits::default(),
+        trace: Default::default(),
+        shadow: None,
     }
 }

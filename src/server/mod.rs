@@ -7,14 +7,23 @@
 
 mod context;
 mod endpoints;
+mod entrance;
 mod forwarding;
 mod in_flight;
+mod observe;
+mod place;
 mod render;
 mod service;
+mod shadow;
 mod sign_in;
 mod start_limit;
+mod trace;
 mod tunnel_guard;
 mod upgrade_origin;
 
+pub use context::audience;
+pub use endpoints::Endpoint;
+pub use entrance::{Entrance, entrance};
+pub use place::{Place, place};
 pub use service::{Equipment, Parts, Service};
 pub use tunnel_guard::TunnelGuard;

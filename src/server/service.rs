@@ -11,12 +11,14 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::context::ContextMaker;
-use super::endpoints::Endpoint;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
+use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
+use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
 use super::start_limit::StartLimit;
+use super::trace::Trace;
 use super::tunnel_guard::TunnelGuard;
 use super::upgrade_origin;
 use crate::base::body::Body;
@@ -36,7 +38,7 @@ use crate::model::target::TargetError;
 use crate::page::ActionKind;
 use crate::page::{Language, Pages};
 use crate::proxy::Proxy;
-use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
+use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
 use crate::session::cookie::SessionCookies;
 use crate::telemetry::{RequestLine, Telemetry};
 
@@ -60,6 +62,10 @@ pub struct Parts {
     pub providers: Vec<(ProviderId, String)>,
     pub limits: checked::Limits,
     pub tunnel_guard: TunnelGuard,
+    pub trace: checked::Trace,
+    /// Whether the access log names the rule that decided.
+    pub log_decisions: bool,
+    pub shadow: Option<checked::Shadow>,
 }
 
 /// What belongs to a route, made once at start.
@@ -96,13 +102,17 @@ pub(super) struct Inner {
     pub(super) start_limit: StartLimit,
     in_flight: InFlight,
     pub(super) tunnel_guard: TunnelGuard,
+    pub(super) trace: Trace,
+    pub(super) log_decisions: bool,
+    pub(super) shadow: Option<Shadow>,
 }
 
 /// What the access log wants to know about a request, filled on the way.
 #[derive(Default)]
 pub(super) struct Trail {
     route: Option<String>,
-    lane: Option<&'static str>,
+    pub(super) rule: Option<String>,
+    pub(super) lane: Option<&'static str>,
     decision: Option<&'static str>,
     reason: Option<&'static str>,
     session: Option<String>,
@@ -111,6 +121,10 @@ pub(super) struct Trail {
 impl Service {
     pub fn new(parts: Parts) -> Self {
         let server = parts.config;
+        let shadow = parts
+            .shadow
+            .as_ref()
+            .map(|shadow| Shadow::new(shadow, parts.clock.clone(), parts.telemetry.clone()));
         let contexts = ContextMaker::new(parts.clock, server.trusted_proxies, &server.public_url);
         let strict_cookie = {
             let home = parts.session_cookies.home_scope();
@@ -141,6 +155,9 @@ impl Service {
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
                 tunnel_guard: parts.tunnel_guard,
+                trace: Trace::new(parts.trace),
+                log_decisions: parts.log_decisions,
+                shadow,
             }),
         }
     }
@@ -183,6 +200,7 @@ impl Handler for Service {
                 .as_ref()
                 .map_or_else(|_| connection.address(), |context| context.client_addr),
             route: trail.route.as_deref(),
+            rule: trail.rule.as_deref(),
             lane: trail.lane,
             decision: trail.decision,
             reason: trail.reason,
@@ -212,32 +230,31 @@ impl Inner {
             .retry_after(Some(Duration::from_secs(1)));
             return render::problem(&self.pages, manner, trouble);
         };
-        let found = self.routes.find(&context.target);
-        let public_host = self.is_public_host(&context.target.authority);
-        let known = public_host || !matches!(found, Found::UnknownHost);
-        if !known {
-            // The page that says so is to look like one.
-            if let Some(asset) = self.pages.asset(context.target.path()) {
+        let route = match place(&self.routes, &self.prefix, &context.target) {
+            Place::Route(route) => route,
+            Place::Own(endpoint) => {
                 trail.decision = Some("own");
-                return asset;
+                return self.own(endpoint, context, manner, head, body).await;
             }
-            trail.decision = Some("unknown_host");
-            let trouble = Trouble::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "unknown_host",
-                context.reference,
-            );
-            return render::problem(&self.pages, manner, trouble);
-        }
-        if let Some(own) = self.own_path(context.target.path()) {
-            trail.decision = Some("own");
-            let endpoint = Endpoint::find(own, public_host);
-            return self.own(endpoint, context, manner, head, body).await;
-        }
-        let Found::Route(route) = found else {
-            return self
-                .without_route(public_host, context, manner, head, trail)
-                .await;
+            Place::UnknownHost => {
+                // The page that says so is to look like one.
+                if let Some(asset) = self.pages.asset(context.target.path()) {
+                    trail.decision = Some("own");
+                    return asset;
+                }
+                trail.decision = Some("unknown_host");
+                let trouble = Trouble::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "unknown_host",
+                    context.reference,
+                );
+                return render::problem(&self.pages, manner, trouble);
+            }
+            Place::NoRoute => {
+                trail.decision = Some("no_route");
+                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
+                return render::problem(&self.pages, manner, trouble);
+            }
         };
         trail.route = Some(route.config.id.clone());
         let cookies = cookie_fields(&head.headers);
@@ -247,7 +264,8 @@ impl Inner {
             .admit(route, &context.target, scope, &cookies)
             .await;
         drop(cookies);
-        match verdict {
+        let trace = self.observe(context, route, &verdict, trail);
+        let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
                 trail.decision = Some("permit");
@@ -300,36 +318,9 @@ impl Inner {
                         .action(ActionKind::TryAgain, self.here(context));
                 render::problem(&self.pages, manner, trouble)
             }
-        }
-    }
-
-    /// A known host on which no route has this path.
-    async fn without_route(
-        &self,
-        public_host: bool,
-        context: &RequestContext,
-        manner: Manner,
-        head: Head,
-        trail: &mut Trail,
-    ) -> Response<Body> {
-        let endpoint = match (public_host, context.target.path()) {
-            (true, "/") => Some(Endpoint::WhoAmI),
-            (true, "/ping") => Some(Endpoint::Ping),
-            (true, "/robots.txt") => Some(Endpoint::Robots),
-            _ => None,
         };
-        match endpoint {
-            Some(endpoint) => {
-                trail.decision = Some("own");
-                self.own_without_body(endpoint, context, manner, &head)
-                    .await
-            }
-            None => {
-                trail.decision = Some("no_route");
-                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
-                render::problem(&self.pages, manner, trouble)
-            }
-        }
+        self.trace.mark(&mut response, trace);
+        response
     }
 
     fn malformed(&self, head: &Head, reference: RequestRef, error: &TargetError) -> Response<Body> {
@@ -344,12 +335,6 @@ impl Inner {
         }
         let trouble = Trouble::new(StatusCode::BAD_REQUEST, error.reason(), reference);
         render::problem(&self.pages, manner, trouble)
-    }
-
-    /// The part of the path below our prefix, if it lies there.
-    fn own_path<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(&self.prefix)?;
-        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }
 
     pub(super) fn is_public_host(&self, authority: &Authority) -> bool {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::entrance::{Entrance, entrance};
 use super::render::{self, Manner, Trouble};
 use super::service::Inner;
 use crate::base::body::Body;
@@ -58,29 +59,35 @@ impl Inner {
             return self.wish_for_session(headers, host, path, None);
         }
         let return_to = self.here(context);
-        if manner.audience != Audience::Navigation || !redirect_allowed {
-            let mut trouble = Trouble::new(
-                StatusCode::UNAUTHORIZED,
-                ended.unwrap_or("sign_in_required"),
-                context.reference,
-            )
-            .action(ActionKind::SignIn, self.start_url(&return_to, None));
-            trouble.login_url = Some(match self.hand_off_host(context) {
-                Some(host) => format!("{}{}/start?rd=%2F", host.origin, self.prefix),
-                None => self.start_url("/", None),
-            });
-            return render::problem(&self.pages, manner, trouble);
+        let public_host = self.is_public_host(&context.target.authority);
+        let straight_on = self.straight_on();
+        match entrance(manner.audience, redirect_allowed, straight_on, public_host) {
+            Entrance::Unauthorized => {
+                let mut trouble = Trouble::new(
+                    StatusCode::UNAUTHORIZED,
+                    ended.unwrap_or("sign_in_required"),
+                    context.reference,
+                )
+                .action(ActionKind::SignIn, self.start_url(&return_to, None));
+                trouble.login_url = Some(match self.hand_off_host(context) {
+                    Some(host) => format!("{}{}/start?rd=%2F", host.origin, self.prefix),
+                    None => self.start_url("/", None),
+                });
+                render::problem(&self.pages, manner, trouble)
+            }
+            Entrance::SignInPage => {
+                let page = format!("{}/sign_in?rd={}", self.own_url, encode(&return_to));
+                render::redirect(StatusCode::FOUND, &page)
+            }
+            Entrance::Start => {
+                render::redirect(StatusCode::FOUND, &self.start_url(&return_to, None))
+            }
+            Entrance::Provider => {
+                let provider = self.only_provider();
+                self.begin(context, manner, headers, &provider, &return_to, None)
+                    .await
+            }
         }
-        if !self.straight_on() {
-            let page = format!("{}/sign_in?rd={}", self.own_url, encode(&return_to));
-            return render::redirect(StatusCode::FOUND, &page);
-        }
-        if !self.is_public_host(&context.target.authority) {
-            return render::redirect(StatusCode::FOUND, &self.start_url(&return_to, None));
-        }
-        let provider = self.only_provider();
-        self.begin(context, manner, headers, &provider, &return_to, None)
-            .await
     }
 
     /// 302 to the provider, or the page that says why not.

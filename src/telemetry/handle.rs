@@ -28,6 +28,8 @@ pub struct RequestLine<'a> {
     /// The id of the route; `None` for own endpoints and unknown hosts.
     pub route: Option<&'a str>,
     pub lane: Option<&'static str>,
+    /// The rule that decided, counted from 0, or "none"; only on demand.
+    pub rule: Option<&'a str>,
     /// "permit", `sign_in` or "deny".
     pub decision: Option<&'static str>,
     /// The reason code of a refusal or an error.
@@ -46,6 +48,7 @@ struct Inner {
     requests: Counter<3>,
     request_seconds: Histogram<0>,
     decisions: Counter<2>,
+    shadow_differences: Counter<3>,
     logins: Counter<3>,
     refreshes: Counter<2>,
     store_operations: Counter<3>,
@@ -71,6 +74,11 @@ impl Telemetry {
                 "vestibule_decisions_total",
                 "Decisions of the policy.",
                 ["decision", "reason"],
+            ),
+            shadow_differences: Counter::new(
+                "vestibule_shadow_differences_total",
+                "Requests that the shadow policy would decide otherwise.",
+                ["route", "from", "to"],
             ),
             logins: Counter::new(
                 "vestibule_logins_total",
@@ -119,6 +127,11 @@ impl Telemetry {
         }
     }
 
+    /// A request that the shadow policy would decide otherwise.
+    pub fn shadow_difference(&self, route: &str, from: &'static str, to: &'static str) {
+        self.0.shadow_differences.add([route, from, to]);
+    }
+
     /// `reason` is "ok" for a login that succeeded.
     pub fn login(&self, phase: &'static str, reason: &'static str, provider: &str) {
         self.0.logins.add([phase, reason, provider]);
@@ -152,6 +165,7 @@ impl Telemetry {
         self.0.requests.render(&mut out);
         self.0.request_seconds.render(&mut out);
         self.0.decisions.render(&mut out);
+        self.0.shadow_differences.render(&mut out);
         self.0.logins.render(&mut out);
         self.0.refreshes.render(&mut out);
         self.0.store_operations.render(&mut out);
@@ -186,6 +200,7 @@ mod tests {
             duration: Duration::from_millis(3),
             client: [127, 0, 0, 1].into(),
             route: Some("files"),
+            rule: None,
             lane: Some("session"),
             decision: Some("deny"),
             reason: Some("not_admitted"),

@@ -17,6 +17,8 @@ mod draining;
 #[cfg(test)]
 mod expiry;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod harness_alone;
 #[cfg(test)]
 mod hosts;

@@ -11,6 +11,7 @@ use crate::base::key_ring::KeyRing;
 use crate::model::access::{Access, Lane};
 
 mod papers;
+mod peers_mistakes;
 mod single_faults;
 mod sources;
 

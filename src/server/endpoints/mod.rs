@@ -17,8 +17,9 @@ use super::service::Inner;
 use crate::base::body::Body;
 use crate::model::context::RequestContext;
 
+/// What the gateway answers itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub enum Endpoint {
     WhoAmI,
     SignIn,
     Start,
@@ -53,6 +54,16 @@ impl Endpoint {
                 _ => Self::Unknown,
             },
         }
+    }
+
+    /// Whether it takes `method`; 405 otherwise. What is not there is 404 for
+    /// every method.
+    pub fn takes(&self, method: &Method) -> bool {
+        *self == Self::Unknown
+            || self
+                .allow()
+                .split(", ")
+                .any(|allowed| allowed == method.as_str())
     }
 
     fn allow(&self) -> &'static str {
@@ -93,10 +104,7 @@ impl Inner {
         manner: Manner,
         head: &Head,
     ) -> Response<Body> {
-        if endpoint != Endpoint::Unknown
-            && head.method != Method::GET
-            && head.method != Method::HEAD
-        {
+        if !endpoint.takes(&head.method) {
             return render::method_not_allowed(
                 &self.pages,
                 manner,
