@@ -13,7 +13,8 @@ use super::raw::RawConfig;
 use super::route::Surroundings;
 use super::session::RawStore;
 use super::{
-    admin, environment, keys, limits, log, pages, redis, route, server, session, shape, tree,
+    admin, environment, issuer_lane, keys, limits, log, pages, redis, route, server, session,
+    shape, tree,
 };
 
 /// Where the configuration comes from.
@@ -174,6 +175,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         listen: &server.listen,
     };
     let routes = route::check(&raw.route, &raw.route_defaults, &around, findings);
+    issuer_lane::check(&providers, &routes, server.public_url.as_ref(), findings);
     let pages = pages::check(&raw.pages, base_dir, findings);
     let limits = limits::check(&raw.limits, findings);
     let store = store(raw, folders, findings);

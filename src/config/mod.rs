@@ -12,6 +12,7 @@ pub mod checked;
 mod custom_header;
 mod environment;
 mod issuer;
+mod issuer_lane;
 mod keys;
 mod lane_rule;
 mod limits;

@@ -1,0 +1,263 @@
+//! A provider that stands behind this very gateway. Its sign-in pages must be
+//! reachable without a session, or nobody can ever get one.
+
+use std::collections::BTreeMap;
+
+use http::Method;
+use url::Url;
+
+use super::checked::{Provider, Route, RouteHost};
+use super::problems::Findings;
+use crate::model::access::{Lane, LaneRule};
+use crate::model::identity::ProviderId;
+use crate::model::origin::{Authority, Origin};
+
+/// Requests that a sign-in is made of: who sends them does not have a session
+/// yet. Paths start at the origin.
+const GITEA: [(Method, &str); 7] = [
+    (Method::GET, "/login/oauth/authorize"),
+    (Method::POST, "/login/oauth/access_token"),
+    (Method::GET, "/login/oauth/userinfo"),
+    (Method::GET, "/login/oauth/keys"),
+    (Method::POST, "/login/oauth/grant"),
+    (Method::GET, "/user/login"),
+    (Method::POST, "/user/login"),
+];
+
+/// Below the issuer.
+const KEYCLOAK: [(Method, &str); 4] = [
+    (Method::GET, "/protocol/openid-connect/auth"),
+    (Method::POST, "/protocol/openid-connect/token"),
+    (Method::GET, "/protocol/openid-connect/certs"),
+    (Method::POST, "/login-actions/authenticate"),
+];
+
+/// What authentik serves besides its issuer's own path.
+const AUTHENTIK: [(Method, &str); 4] = [
+    (Method::GET, "/application/o/authorize/"),
+    (Method::POST, "/application/o/token/"),
+    (Method::GET, "/if/flow/default-authentication-flow/"),
+    (
+        Method::GET,
+        "/api/v3/flows/executor/default-authentication-flow/",
+    ),
+];
+
+/// Every provider against the routes of its own origin. `public_url` gives
+/// the scheme of all routes.
+pub(super) fn check(
+    providers: &BTreeMap<ProviderId, Provider>,
+    routes: &[Route],
+    public_url: Option<&Origin>,
+    findings: &mut Findings,
+) {
+    let Some(public_url) = public_url else {
+        return;
+    };
+    for provider in providers.values() {
+        let Ok(issuer) = Url::parse(&provider.issuer) else {
+            continue;
+        };
+        if issuer.scheme() != public_url.scheme.as_str() {
+            continue;
+        }
+        let host = RouteHost::Exact(Authority {
+            host: issuer.host_str().unwrap_or_default().to_owned(),
+            port: issuer.port(),
+        });
+        for (method, path) in sign_in_requests(provider, &issuer, &host, routes) {
+            let Some(route) = route_of(routes, &host, &path) else {
+                continue;
+            };
+            let hindrance = match lane_of(route, &method, &path) {
+                Lane::Session => "asks for a sign-in first",
+                Lane::Deny => "refuses it",
+                _ => continue,
+            };
+            findings.error(
+                &format!("provider.{}.issuer", provider.id),
+                format!(
+                    "{method} {path} is part of signing in there, and route.{} {hindrance}: nobody could ever get a session",
+                    route.id
+                ),
+                format!(
+                    "put {{ path = \"{}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
+                    opened_by(&path),
+                    route.id,
+                    ways(&issuer, is_gitea(&host, routes)),
+                ),
+            );
+        }
+    }
+}
+
+/// The discovery document is only asked for by servers: with `internal_url`
+/// nobody needs it here.
+fn sign_in_requests(
+    provider: &Provider,
+    issuer: &Url,
+    host: &RouteHost,
+    routes: &[Route],
+) -> Vec<(Method, String)> {
+    let base = issuer.path().trim_end_matches('/');
+    let mut out = Vec::new();
+    if provider.internal_url.is_none() {
+        let discovery = format!("{base}/.well-known/openid-configuration");
+        out.push((Method::GET, discovery));
+    }
+    let (below, paths): (&str, &[(Method, &str)]) = if base.contains("/realms/") {
+        (base, &KEYCLOAK)
+    } else if base.starts_with("/application/o/") {
+        ("", &AUTHENTIK)
+    } else if is_gitea(host, routes) {
+        (base, &GITEA)
+    } else {
+        ("", &[])
+    };
+    let absolute = |(method, path): &(Method, &str)| (method.clone(), format!("{below}{path}"));
+    out.extend(paths.iter().map(absolute));
+    out
+}
+
+/// An application that is told its users as Gitea wants it, or whose rules
+/// speak of Gitea's own sign-in, is Gitea.
+fn is_gitea(host: &RouteHost, routes: &[Route]) -> bool {
+    routes
+        .iter()
+        .filter(|route| route.hosts.contains(host))
+        .any(|route| {
+            let names_login = |rule: &LaneRule| rule.path.as_str().starts_with("/login/oauth/");
+            route.rules.iter().any(names_login)
+        })
+}
+
+/// The route that answers, the way requests find theirs: the longest path of
+/// this host.
+fn route_of<'a>(routes: &'a [Route], host: &RouteHost, path: &str) -> Option<&'a Route> {
+    routes
+        .iter()
+        .filter(|route| route.hosts.contains(host) && route.path.matches(path))
+        .min_by(|one, other| one.path.by_specificity(&other.path))
+}
+
+/// What somebody without any credential meets.
+fn lane_of(route: &Route, method: &Method, path: &str) -> Lane {
+    let takes = |rule: &&LaneRule| {
+        rule.path.matches(path) && (rule.methods.is_empty() || rule.methods.contains(method))
+    };
+    route
+        .rules
+        .iter()
+        .find(takes)
+        .map_or(Lane::Session, |rule| rule.lane)
+}
+
+/// The pattern that opens the folder of `path`.
+fn opened_by(path: &str) -> String {
+    let first = path
+        .find("/.well-known/")
+        .map(|at| at + "/.well-known".len());
+    let folder = first.or_else(|| path.trim_end_matches('/').rfind('/'));
+    format!("{}/*", &path[..folder.unwrap_or(0)])
+}
+
+fn ways(issuer: &Url, gitea: bool) -> String {
+    if gitea {
+        return "\"/.well-known/*\", \"/login/*\", \"/user/login\", \"/assets/*\"".to_owned();
+    }
+    match issuer.path().trim_end_matches('/') {
+        "" => "\"/.well-known/*\" and its login pages".to_owned(),
+        base => format!("\"{base}/*\" and its login pages"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Problems, parse};
+
+    /// One host; the lines of `route` follow its upstream and access.
+    fn read(issuer: &str, route: &str) -> Result<(), Problems> {
+        let text = format!(
+            "server.public_url = \"https://git.example.com\"\n\
+             [provider.main]\nkind = \"oidc\"\nissuer = \"{issuer}\"\nclient_id = \"vestibule\"\n\
+             [route.git]\nupstream = \"http://127.0.0.1:3000\"\naccess = \"signed-in\"\n{route}\n"
+        );
+        let folder = tempfile::tempdir().unwrap();
+        parse(&text, "vestibule.toml", &[], folder.path()).map(|_| ())
+    }
+
+    #[track_caller]
+    fn refuses(issuer: &str, route: &str, path: &str) {
+        let problems = read(issuer, route).expect_err(route);
+        let [only] = &problems.errors[..] else {
+            panic!("{problems}");
+        };
+        assert_eq!(only.key, "provider.main.issuer");
+        assert!(only.what.contains(path), "{}", only.what);
+        assert!(only.cure.contains("lane = \"public\""), "{}", only.cure);
+    }
+
+    const OPEN: &str = r#"rules = [
+        { methods = ["GET"], path = "/.well-known/*", lane = "public" },
+        { path = "/login/oauth/*", lane = "public" },
+        { methods = ["GET", "POST"], path = "/user/login", lane = "public" },
+    ]"#;
+
+    #[test]
+    fn an_issuer_behind_its_own_session_lane_is_refused() {
+        let discovery = "/.well-known/openid-configuration";
+        refuses("https://git.example.com", "", discovery);
+        refuses("https://git.example.com/", "", discovery);
+        refuses("https://GIT.example.com:443", "", discovery);
+        refuses(
+            "https://git.example.com/realms/staff",
+            "rules = [{ path = \"/.well-known/*\", lane = \"public\" }]",
+            "/realms/staff/.well-known/openid-configuration",
+        );
+        refuses(
+            "https://git.example.com",
+            "rules = [{ path = \"/.well-known/*\", lane = \"deny\" }]",
+            discovery,
+        );
+    }
+
+    #[test]
+    fn every_step_of_the_sign_in_counts() {
+        assert!(read("https://git.example.com", OPEN).is_ok());
+        for (from, to, path) in [
+            ("/user/login", "/user/log", "GET /user/login"),
+            ("\"GET\", \"POST\"", "\"GET\"", "POST /user/login"),
+            (
+                "/login/oauth/*",
+                "/login/oauth/authorize",
+                "/login/oauth/access_token",
+            ),
+        ] {
+            refuses("https://git.example.com", &OPEN.replace(from, to), path);
+        }
+        let keycloak =
+            "rules = [{ methods = [\"GET\"], path = \"/realms/staff/*\", lane = \"public\" }]";
+        refuses(
+            "https://git.example.com/realms/staff",
+            keycloak,
+            "POST /realms/staff/protocol/openid-connect/token",
+        );
+    }
+
+    #[test]
+    fn an_issuer_elsewhere_is_nobodys_business() {
+        for issuer in [
+            "https://id.example.com",
+            "https://git.example.com:8443",
+            "https://git.example.com.evil.test",
+        ] {
+            assert!(read(issuer, "").is_ok(), "{issuer}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_another_route_opens_is_open() {
+        let other = "[route.id]\npath = \"/realms/*\"\nupstream = \"http://127.0.0.1:8080\"\nrules = [{ path = \"/*\", lane = \"public\" }]";
+        assert!(read("https://git.example.com/realms/staff", other).is_ok());
+    }
+}
