@@ -27,6 +27,8 @@ mod proxying;
 #[cfg(test)]
 mod radicale_behind_gateway;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod sessions;
@@ -34,3 +36,5 @@ mod sessions;
 mod sign_out;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod zipline;

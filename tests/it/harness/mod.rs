@@ -22,3 +22,4 @@ pub mod secrets;
 pub mod until;
 pub mod upstream;
 pub mod wire;
+pub mod zipline;
