@@ -82,7 +82,7 @@ pub(super) fn check(
                 ),
                 format!(
                     "put {{ path = \"{}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
-                    opened_by(&path),
+                    path,
                     route.id,
                     ways(&issuer, is_gitea(&host, routes)),
                 ),
@@ -150,15 +150,6 @@ fn lane_of(route: &Route, method: &Method, path: &str) -> Lane {
         .iter()
         .find(takes)
         .map_or(Lane::Session, |rule| rule.lane)
-}
-
-/// The pattern that opens the folder of `path`.
-fn opened_by(path: &str) -> String {
-    let first = path
-        .find("/.well-known/")
-        .map(|at| at + "/.well-known".len());
-    let folder = first.or_else(|| path.trim_end_matches('/').rfind('/'));
-    format!("{}/*", &path[..folder.unwrap_or(0)])
 }
 
 fn ways(issuer: &Url, gitea: bool) -> String {

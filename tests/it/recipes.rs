@@ -122,7 +122,7 @@ fn an_issuer_behind_its_own_session_lane_is_refused_with_its_cure() {
         .lines()
         .filter_map(|line| line.strip_prefix("#   {"))
         .collect();
-    assert_eq!(offered.len(), 3);
+    assert_eq!(offered.len(), 4);
     let offered: String = offered.iter().map(|line| format!("  {{{line}\n")).collect();
     let cured = own
         .replace("rules = [\n", &format!("rules = [\n{offered}"))
