@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::checked::{Config, HeaderSource, Server, Store};
+use super::checked::{Config, HeaderSource, Route, Server, Store};
 use super::keys::Writing;
 use super::problems::{Findings, Problem, Problems};
 use super::provider;
@@ -16,6 +16,8 @@ use super::{
     admin, environment, issuer_lane, keys, limits, log, pages, redis, route, server, session,
     shape, tree,
 };
+use crate::model::access::{Access, AccessRule};
+use crate::model::identity::ProviderId;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -185,10 +187,12 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
     };
     let keys = keys::check(&raw.keys, database, base_dir, folders.writing, findings);
 
-    let wanted = routes.iter().flat_map(|route| &route.headers);
-    for header in wanted {
-        if let HeaderSource::Claim(claim) = &header.value {
-            for provider in providers.values_mut() {
+    for route in &routes {
+        for (claim, of) in wanted_claims(route) {
+            let asked = providers
+                .values_mut()
+                .filter(|provider| of.is_none_or(|id| provider.id == *id));
+            for provider in asked {
                 if !provider.claims.extra.contains(claim) {
                     provider.claims.extra.push(claim.clone());
                 }
@@ -215,6 +219,29 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         log: log::check(&raw.log),
         limits,
     })
+}
+
+/// The claims that a route puts into headers or judges by, and whose they are.
+fn wanted_claims(route: &Route) -> Vec<(&String, Option<&ProviderId>)> {
+    let mut out = Vec::new();
+    for header in &route.headers {
+        if let HeaderSource::Claim(claim) = &header.value {
+            out.push((claim, None));
+        }
+    }
+    let accesses = route.rules.iter().map(|rule| &rule.access);
+    let accesses = accesses.chain([&route.access]).flatten();
+    let mut people: Vec<&AccessRule> = accesses.flat_map(Access::rules).collect();
+    people.extend(&route.deny);
+    people.extend(route.rules.iter().flat_map(|rule| &rule.deny));
+    for rule in people {
+        out.extend(
+            rule.claims
+                .keys()
+                .map(|claim| (claim, rule.provider.as_ref())),
+        );
+    }
+    out
 }
 
 fn store(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Option<Store> {

@@ -20,6 +20,7 @@ mod load;
 mod log;
 mod not_built;
 mod pages;
+mod peer_word;
 mod problems;
 mod provider;
 mod quantity;

@@ -2,7 +2,7 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 25] = [
+const KEYS: [&str; 14] = [
     "server.tls",
     "admin.socket",
     "admin.token_file",
@@ -12,22 +12,11 @@ const KEYS: [&str; 25] = [
     "route.ID.user_from",
     "route.ID.namespace",
     "route.ID.clear_cookies",
-    "route.ID.preflight",
-    "route.ID.deny",
-    "route.ID.encoded_slash",
-    "route.ID.rules[].header",
-    "route.ID.rules[].deny",
-    "access[].subjects",
-    "access[].usernames",
-    "access[].claims",
-    "access[].client_networks",
     "access[].acr",
     "forward_auth",
     "route_defaults.user_from",
     "route_defaults.namespace",
     "route_defaults.clear_cookies",
-    "route_defaults.preflight",
-    "route_defaults.deny",
 ];
 
 /// Values, by the last name of their key.
@@ -57,7 +46,7 @@ const VALUES: [(&str, &[&str]); 4] = [
             "facebook",
         ],
     ),
-    ("lane", &["optional", "backend-token", "machine-token"]),
+    ("lane", &["machine-token"]),
     ("identity", &["gitea", "grafana"]),
     ("listen", &["systemd"]),
 ];

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::{Authentication, Gate};
 use crate::model::access::{Lane, Unauthenticated};
-use crate::model::target::Target;
+use crate::model::context::RequestContext;
 use crate::policy::{Decision, DenyReason, Permit};
 use crate::route::Route;
 use crate::session::sessions::Session;
@@ -14,7 +16,7 @@ use crate::session::sessions::Session;
 pub enum Verdict {
     Admitted {
         permit: Permit,
-        /// Present on the session lane only.
+        /// Present where the permit carries an identity.
         session: Option<Box<Session>>,
     },
     SignIn {
@@ -33,18 +35,41 @@ pub enum Verdict {
 }
 
 impl Gate {
-    /// The one door to an upstream. Public lanes never read the cookie.
-    pub async fn admit(&self, route: &Route, target: &Target, cookies: &[&[u8]]) -> Verdict {
-        let lane = route.policy.lane(target);
-        if lane.lane() != Lane::Session {
-            return verdict(lane.decide(None), None, None);
+    /// The one door to an upstream. Public and backend-token lanes never read
+    /// the cookie.
+    pub async fn admit(
+        &self,
+        route: &Route,
+        context: &RequestContext,
+        headers: &HeaderMap,
+        cookies: &[&[u8]],
+    ) -> Verdict {
+        let lane = route.policy.lane(&context.target, headers);
+        let client = context.client_addr;
+        match lane.lane() {
+            Lane::Session => {}
+            Lane::Optional => {
+                let wants_tokens = route.config.pass_access_token;
+                let session = self.recognise_at_once(cookies, wants_tokens).await;
+                let identity = session.as_deref().map(|session| &*session.identity);
+                return match lane.decide(identity, client) {
+                    Decision::Permit(permit) => Verdict::Admitted {
+                        session: session.filter(|_| permit.carries_identity()),
+                        permit,
+                    },
+                    other => verdict(other, None, None),
+                };
+            }
+            Lane::Public | Lane::BackendToken | Lane::Deny => {
+                return verdict(lane.decide(None, client), None, None);
+            }
         }
         match self.authenticate(cookies).await {
             Authentication::SignedIn { session, .. } => {
-                let decision = lane.decide(Some(&session.identity));
+                let decision = lane.decide(Some(&session.identity), client);
                 verdict(decision, Some(session), None)
             }
-            Authentication::Anonymous { ended } => verdict(lane.decide(None), None, ended),
+            Authentication::Anonymous { ended } => verdict(lane.decide(None, client), None, ended),
             Authentication::Unavailable {
                 reason,
                 retry_after,

@@ -5,6 +5,7 @@
 //! answers.
 //! Must not know: the demo, the command line, how parts are wired.
 
+mod address_limit;
 mod context;
 mod endpoints;
 mod forwarding;
@@ -12,6 +13,5 @@ mod in_flight;
 mod render;
 mod service;
 mod sign_in;
-mod start_limit;
 
 pub use service::{Equipment, Parts, Service};

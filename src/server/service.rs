@@ -10,13 +10,13 @@ use http::request::Parts as Head;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
+use super::address_limit::AddressLimit;
 use super::context::ContextMaker;
 use super::endpoints::Endpoint;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
 use super::render::{self, Manner, Trouble};
 use super::sign_in::cookie_fields;
-use super::start_limit::StartLimit;
 use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -26,13 +26,14 @@ use crate::identity_headers::Injection;
 use crate::listener::{Connection, Handler};
 use crate::login::Login;
 use crate::logout::Logout;
-use crate::model::access::Unauthenticated;
+use crate::model::access::{Lane, Unauthenticated};
 use crate::model::context::{Audience, RequestContext, RequestRef};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
 use crate::model::target::TargetError;
 use crate::page::ActionKind;
 use crate::page::{Language, Pages};
+use crate::policy::Permit;
 use crate::proxy::Proxy;
 use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
 use crate::session::cookie::SessionCookie;
@@ -90,7 +91,8 @@ pub(super) struct Inner {
     pub(super) provider_names: Vec<(ProviderId, String)>,
     /// The callback must not be a redirect where the cookie is Strict.
     pub(super) strict_cookie: bool,
-    pub(super) start_limit: StartLimit,
+    pub(super) start_limit: AddressLimit,
+    open_lane_limit: AddressLimit,
     in_flight: InFlight,
 }
 
@@ -128,8 +130,12 @@ impl Service {
                 return_to: parts.return_to,
                 provider_names: parts.providers,
                 strict_cookie,
-                start_limit: StartLimit::new(
+                start_limit: AddressLimit::new(
                     NonZeroU32::new(parts.limits.login_starts_per_minute)
+                        .unwrap_or(NonZeroU32::MIN),
+                ),
+                open_lane_limit: AddressLimit::new(
+                    NonZeroU32::new(parts.limits.open_requests_per_minute)
                         .unwrap_or(NonZeroU32::MIN),
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
@@ -221,18 +227,40 @@ impl Inner {
             let endpoint = Endpoint::find(own, public_host);
             return self.own(endpoint, context, manner, head, body).await;
         }
-        let Found::Route(route) = found else {
-            return self
-                .without_route(public_host, context, manner, head, trail)
-                .await;
+        let route = match found {
+            Found::Route(route) => route,
+            Found::Refused(error) => {
+                trail.decision = Some("malformed");
+                trail.reason = Some(error.reason());
+                return self.malformed(&head, context.reference, &error);
+            }
+            Found::NoRoute | Found::UnknownHost => {
+                return self
+                    .without_route(public_host, context, manner, head, trail)
+                    .await;
+            }
         };
         trail.route = Some(route.config.id.clone());
         let cookies = cookie_fields(&head.headers);
-        let verdict = self.gate.admit(route, &context.target, &cookies).await;
+        let verdict = self
+            .gate
+            .admit(route, context, &head.headers, &cookies)
+            .await;
         drop(cookies);
         match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
+                if let Err(wait) = self.within_open_limit(&permit, context) {
+                    trail.decision = Some("limited");
+                    trail.reason = Some("too_many_requests");
+                    let trouble = Trouble::new(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "too_many_requests",
+                        context.reference,
+                    )
+                    .retry_after(Some(wait));
+                    return render::problem(&self.pages, manner, trouble);
+                }
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.id.reference());
                 let request = Admitted {
@@ -272,6 +300,20 @@ impl Inner {
                 render::problem(&self.pages, manner, trouble)
             }
         }
+    }
+
+    /// Where anybody may pass without a session, one address may not take all.
+    /// A trusted proxy that does not say for whom it asks is not one address.
+    fn within_open_limit(&self, permit: &Permit, context: &RequestContext) -> Result<(), Duration> {
+        let limited = matches!(permit.lane(), Lane::Public | Lane::BackendToken)
+            && !self.contexts.trusts(context.client_addr);
+        if !limited {
+            return Ok(());
+        }
+        // Whole seconds, and never zero: that is how Retry-After counts.
+        self.open_lane_limit
+            .check(context.client_addr)
+            .map_err(|wait| Duration::from_secs(wait.as_secs() + 1))
     }
 
     /// A known host on which no route has this path.
