@@ -61,12 +61,13 @@ pub(super) fn check(
         if issuer.scheme() != public_url.scheme.as_str() {
             continue;
         }
-        let host = RouteHost::Exact(Authority {
+        let host = Authority {
             host: issuer.host_str().unwrap_or_default().to_owned(),
             port: issuer.port(),
-        });
-        for (method, path) in sign_in_requests(provider, &issuer, &host, routes) {
-            let Some(route) = route_of(routes, &host, &path) else {
+        };
+        let routes = routes_of(routes, &host);
+        for (method, path) in sign_in_requests(provider, &issuer, &routes) {
+            let Some(route) = route_of(&routes, &path) else {
                 continue;
             };
             let hindrance = match lane_of(route, &method, &path) {
@@ -84,7 +85,7 @@ pub(super) fn check(
                     "put {{ path = \"{}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
                     path,
                     route.id,
-                    ways(&issuer, is_gitea(&host, routes)),
+                    ways(&issuer, is_gitea(&routes)),
                 ),
             );
         }
@@ -93,12 +94,7 @@ pub(super) fn check(
 
 /// The discovery document is only asked for by servers: with `internal_url`
 /// nobody needs it here.
-fn sign_in_requests(
-    provider: &Provider,
-    issuer: &Url,
-    host: &RouteHost,
-    routes: &[Route],
-) -> Vec<(Method, String)> {
+fn sign_in_requests(provider: &Provider, issuer: &Url, routes: &[&Route]) -> Vec<(Method, String)> {
     let base = issuer.path().trim_end_matches('/');
     let mut out = Vec::new();
     if provider.internal_url.is_none() {
@@ -109,7 +105,7 @@ fn sign_in_requests(
         (base, &KEYCLOAK)
     } else if base.starts_with("/application/o/") {
         ("", &AUTHENTIK)
-    } else if is_gitea(host, routes) {
+    } else if is_gitea(routes) {
         (base, &GITEA)
     } else {
         ("", &[])
@@ -121,29 +117,46 @@ fn sign_in_requests(
 
 /// An application that is told its users as Gitea wants it, or whose rules
 /// speak of Gitea's own sign-in, is Gitea.
-fn is_gitea(host: &RouteHost, routes: &[Route]) -> bool {
+fn is_gitea(routes: &[&Route]) -> bool {
+    let names_login = |rule: &LaneRule| rule.path.as_str().starts_with("/login/oauth/");
     routes
         .iter()
-        .filter(|route| route.hosts.contains(host))
-        .any(|route| {
-            let names_login = |rule: &LaneRule| rule.path.as_str().starts_with("/login/oauth/");
-            route.rules.iter().any(names_login)
-        })
+        .any(|route| route.rules.iter().any(names_login))
 }
 
-/// The route that answers, the way requests find theirs: the longest path of
-/// this host.
-fn route_of<'a>(routes: &'a [Route], host: &RouteHost, path: &str) -> Option<&'a Route> {
-    routes
-        .iter()
-        .filter(|route| route.hosts.contains(host) && route.path.matches(path))
-        .min_by(|one, other| one.path.by_specificity(&other.path))
+/// The routes that answer for `host`: the most specific spelling of it
+/// decides alone.
+fn routes_of<'a>(routes: &'a [Route], host: &Authority) -> Vec<&'a Route> {
+    let rank = |route: &Route| {
+        let fits = |written: &RouteHost| match written {
+            RouteHost::Exact(exact) => (exact == host).then_some(usize::MAX),
+            RouteHost::Below(domain) => {
+                let inner = host.host.strip_suffix(&domain.host);
+                let is_below = inner.is_some_and(|inner| inner.len() > 1 && inner.ends_with('.'));
+                (is_below && domain.port == host.port).then_some(domain.host.len())
+            }
+            RouteHost::Any => Some(0),
+        };
+        route.hosts.iter().filter_map(fits).max()
+    };
+    let best = routes.iter().filter_map(rank).max();
+    let decides = |route: &&Route| best.is_some() && rank(route) == best;
+    routes.iter().filter(decides).collect()
+}
+
+/// The way requests find their route: the longest path.
+fn route_of<'a>(routes: &[&'a Route], path: &str) -> Option<&'a Route> {
+    let fits = routes.iter().filter(|route| route.path.matches(path));
+    fits.min_by(|one, other| one.path.by_specificity(&other.path))
+        .copied()
 }
 
 /// What somebody without any credential meets.
 fn lane_of(route: &Route, method: &Method, path: &str) -> Lane {
     let takes = |rule: &&LaneRule| {
-        rule.path.matches(path) && (rule.methods.is_empty() || rule.methods.contains(method))
+        rule.header.is_none()
+            && rule.path.matches(path)
+            && (rule.methods.is_empty() || rule.methods.contains(method))
     };
     route
         .rules
@@ -244,6 +257,21 @@ mod tests {
         ] {
             assert!(read(issuer, "").is_ok(), "{issuer}");
         }
+    }
+
+    #[test]
+    fn the_most_specific_host_decides() {
+        let wide = "host = \"*.example.com\"\n[session]\ncookie_domain = \"example.com\"";
+        refuses(
+            "https://id.example.com",
+            wide,
+            "/.well-known/openid-configuration",
+        );
+        let own = format!(
+            "{wide}\n[route.id]\nhost = \"id.example.com\"\nupstream = \"http://127.0.0.1:8080\"\nrules = [{{ path = \"/*\", lane = \"public\" }}]"
+        );
+        assert!(read("https://id.example.com", &own).is_ok());
+        assert!(read("https://example.com", wide).is_ok());
     }
 
     #[test]
