@@ -27,6 +27,8 @@ const MOST_LINES_OF_CODE: usize = 400;
 /// first of them.
 const HEADER_NAME_FILES: &[&str] = &[
     "src/base/header_names.rs",
+    // says in words which headers a preset sends
+    "src/config/identity_preset.rs",
     // refuses names that reroute requests
     "src/config/custom_header.rs",
     "src/identity_headers/presets.rs",

@@ -136,7 +136,7 @@ impl Gateway {
             ),
         };
         let equipment = config.routes.iter().enumerate().map(|(upstream, route)| {
-            let injection = Injection::compile(route);
+            let injection = Injection::compile(route, config.providers.len() > 1);
             (
                 route.id.clone(),
                 Equipment {

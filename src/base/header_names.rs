@@ -35,6 +35,18 @@ names! {
     REMOTE_EMAIL = "remote-email";
     REMOTE_NAME = "remote-name";
     REMOTE_GROUPS = "remote-groups";
+    REMOTE_USER_UNDERSCORED = "remote_user";
+    X_REMOTE_USER = "x-remote-user";
+    X_FORWARDED_NAME = "x-forwarded-name";
+    X_FORWARDED_MAIL = "x-forwarded-mail";
+    X_FORWARDED_DISPLAYNAME = "x-forwarded-displayname";
+    X_WEBAUTH_USER = "x-webauth-user";
+    X_WEBAUTH_EMAIL = "x-webauth-email";
+    X_WEBAUTH_NAME = "x-webauth-name";
+    X_WEBAUTH_FULLNAME = "x-webauth-fullname";
+    X_WEBAUTH_GROUPS = "x-webauth-groups";
+    X_PROXY_USER = "x-proxy-user";
+    X_PROXY_ROLES = "x-proxy-roles";
 }
 
 /// Cookies of the session by scope, and of logins under way. A cookie name is

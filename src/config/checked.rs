@@ -9,6 +9,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 use secrecy::SecretString;
 
+pub use super::identity_preset::{IdentityPreset, Preset};
 use crate::base::key_ring::KeyRing;
 use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
 use crate::model::identity::ProviderId;
@@ -179,7 +180,7 @@ pub struct Route {
     /// Whether `%2f` may stand in a path; session and deny lanes only.
     pub encoded_slash: bool,
     pub preflight: Preflight,
-    pub identity: IdentityPreset,
+    pub identity: IdentityRules,
     /// `[route.ID.headers]`, beyond the preset.
     pub headers: Vec<CustomHeader>,
     pub pass_access_token: bool,
@@ -205,13 +206,44 @@ pub enum Upstream {
     Unix(PathBuf),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IdentityPreset {
-    /// X-Forwarded-User, -Email, -Groups, -Preferred-Username.
-    Default,
-    /// Remote-User, -Email, -Name, -Groups.
-    RemoteUser,
-    None,
+/// What an application is told about a person, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdentityRules {
+    pub preset: IdentityPreset,
+    pub user_from: UserFrom,
+    /// Subjects are told without the provider before them, however many
+    /// providers there are.
+    pub shared_namespace: bool,
+    /// The one provider whose people the access rules let in: their subjects
+    /// are told without the provider before them too.
+    pub only_provider: Option<ProviderId>,
+    /// Between two groups, and between two values of a claim. Never empty.
+    pub group_separator: String,
+    /// The application's own cookies, cleared when a browser changes hands.
+    pub clear_cookies: Vec<String>,
+}
+
+impl Default for IdentityRules {
+    fn default() -> Self {
+        Self {
+            preset: IdentityPreset::default(),
+            user_from: UserFrom::Subject,
+            shared_namespace: false,
+            only_provider: None,
+            group_separator: ",".to_owned(),
+            clear_cookies: Vec::new(),
+        }
+    }
+}
+
+/// What an application knows people by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UserFrom {
+    Subject,
+    /// Pinned to the first person who brings it.
+    Username,
+    /// Verified, and pinned to the first person who brings it.
+    Email,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -223,6 +255,8 @@ pub struct CustomHeader {
 /// What a custom header carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HeaderSource {
+    /// What `user_from` says.
+    User,
     Subject,
     Username,
     Email,

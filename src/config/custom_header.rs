@@ -34,7 +34,7 @@ pub(super) fn check(
             );
             continue;
         }
-        if sent_by(preset).contains(&name) {
+        if preset.headers.iter().any(|(sent, _)| *sent == name) {
             findings.error(
                 key,
                 format!("{text} is already sent by the route's identity preset"),
@@ -59,6 +59,7 @@ pub(super) fn check(
 
 fn read(text: &str, key: &str, findings: &mut Findings) -> Option<HeaderSource> {
     let known = match text {
+        "user" => Some(HeaderSource::User),
         "subject" => Some(HeaderSource::Subject),
         "username" => Some(HeaderSource::Username),
         "email" => Some(HeaderSource::Email),
@@ -73,28 +74,10 @@ fn read(text: &str, key: &str, findings: &mut Findings) -> Option<HeaderSource> 
         findings.error(
             key,
             format!("\"{text}\" is no part of an identity"),
-            "use \"subject\", \"username\", \"email\", \"name\", \"groups\", or \"claim:\" and the name of a claim",
+            "use \"user\", \"subject\", \"username\", \"email\", \"name\", \"groups\", or \"claim:\" and the name of a claim",
         );
     }
     known
-}
-
-fn sent_by(preset: IdentityPreset) -> Vec<HeaderName> {
-    match preset {
-        IdentityPreset::Default => vec![
-            names::X_FORWARDED_USER,
-            names::X_FORWARDED_EMAIL,
-            names::X_FORWARDED_GROUPS,
-            names::X_FORWARDED_PREFERRED_USERNAME,
-        ],
-        IdentityPreset::RemoteUser => vec![
-            names::REMOTE_USER,
-            names::REMOTE_EMAIL,
-            names::REMOTE_NAME,
-            names::REMOTE_GROUPS,
-        ],
-        IdentityPreset::None => Vec::new(),
-    }
 }
 
 /// Names whose replacement would change where a request goes, how long it is,

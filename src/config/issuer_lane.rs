@@ -121,7 +121,7 @@ fn is_gitea(routes: &[&Route]) -> bool {
     let names_login = |rule: &LaneRule| rule.path.as_str().starts_with("/login/oauth/");
     routes
         .iter()
-        .any(|route| route.rules.iter().any(names_login))
+        .any(|route| route.identity.preset.name == "gitea" || route.rules.iter().any(names_login))
 }
 
 /// The routes that answer for `host`: the most specific spelling of it
@@ -245,6 +245,16 @@ mod tests {
             "https://git.example.com/realms/staff",
             keycloak,
             "POST /realms/staff/protocol/openid-connect/token",
+        );
+    }
+
+    #[test]
+    fn an_application_that_is_told_as_gitea_is_gitea() {
+        let open = "identity = \"gitea\"\nuser_from = \"username\"\nrules = [{ methods = [\"GET\"], path = \"/*\", lane = \"optional\" }]";
+        refuses(
+            "https://git.example.com",
+            open,
+            "POST /login/oauth/access_token",
         );
     }
 

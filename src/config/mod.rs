@@ -11,6 +11,8 @@ mod admin;
 pub mod checked;
 mod custom_header;
 mod environment;
+mod identity_preset;
+mod identity_rules;
 mod issuer;
 mod issuer_lane;
 mod keys;

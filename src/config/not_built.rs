@@ -2,25 +2,19 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 14] = [
+const KEYS: [&str; 8] = [
     "server.tls",
     "admin.socket",
     "admin.token_file",
     "session.max_stale",
     "provider.ID.rotation_grace",
     "provider.ID.namespace",
-    "route.ID.user_from",
-    "route.ID.namespace",
-    "route.ID.clear_cookies",
     "access[].acr",
     "forward_auth",
-    "route_defaults.user_from",
-    "route_defaults.namespace",
-    "route_defaults.clear_cookies",
 ];
 
 /// Values, by the last name of their key.
-const VALUES: [(&str, &[&str]); 4] = [
+const VALUES: [(&str, &[&str]); 3] = [
     (
         "kind",
         &[
@@ -47,7 +41,6 @@ const VALUES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("lane", &["machine-token"]),
-    ("identity", &["gitea", "grafana"]),
     ("listen", &["systemd"]),
 ];
 

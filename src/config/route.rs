@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::{self, RawAccess, RawAccessRule};
-use super::checked::{IdentityPreset, ListenAddr, Route, RouteHost};
+use super::checked::{ListenAddr, Route, RouteHost};
+use super::identity_rules::{self, RawIdentity, RawNamespace, RawUserFrom};
 use super::lane_rule::{self, RawLaneRule, pattern};
 use super::problems::Findings;
 use super::provider::ProviderNames;
@@ -40,7 +41,15 @@ pub(super) struct RawRoute {
     preflight: Option<RawPreflight>,
     /// Which headers tell the application who is there.
     identity: Option<RawIdentity>,
-    /// Further headers: "subject", "username", "email", "name", "groups" or "claim:NAME".
+    /// What the application knows people by.
+    user_from: Option<RawUserFrom>,
+    /// Whether subjects of several providers are told without the provider's id before them.
+    namespace: Option<RawNamespace>,
+    /// What stands between two groups in a header.
+    group_separator: Option<String>,
+    /// The application's own cookies, cleared when a browser changes hands.
+    clear_cookies: Option<Vec<String>>,
+    /// Further headers: "user", "subject", "username", "email", "name", "groups" or "claim:NAME".
     headers: BTreeMap<String, String>,
     /// Whether the application gets the access token.
     pass_access_token: Option<bool>,
@@ -48,17 +57,6 @@ pub(super) struct RawRoute {
     response_timeout: Option<RawDuration>,
     /// Largest request body, or "unlimited".
     max_body: Option<RawSize>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum RawIdentity {
-    /// X-Forwarded-User, -Email, -Groups, -Preferred-Username.
-    Default,
-    /// Remote-User, -Email, -Name, -Groups.
-    RemoteUser,
-    /// None of them.
-    None,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -206,13 +204,16 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
         let (_, key) = written.get("host", |route| &route.host);
         route_host::within_scope(&hosts, &key, around, findings);
     }
-    let (raw, _) = written.get("identity", |route| &route.identity);
-    let identity = match raw {
-        Some(RawIdentity::RemoteUser) => IdentityPreset::RemoteUser,
-        Some(RawIdentity::None) => IdentityPreset::None,
-        Some(RawIdentity::Default) | None => IdentityPreset::Default,
+    let access = access.flatten();
+    let told = identity_rules::Written {
+        identity: written.get("identity", |route| &route.identity).0,
+        user_from: written.get("user_from", |route| &route.user_from),
+        namespace: written.get("namespace", |route| &route.namespace),
+        group_separator: written.get("group_separator", |route| &route.group_separator),
+        clear_cookies: written.get("clear_cookies", |route| &route.clear_cookies),
     };
-    let headers = custom_header::check(&written.headers(), identity, findings);
+    let identity = identity_rules::check(&told, access.as_ref(), &hosts, around, findings);
+    let headers = custom_header::check(&written.headers(), identity.preset, findings);
     let (raw, key) = written.get("response_timeout", |route| &route.response_timeout);
     let response_timeout = duration(raw, &key, Duration::from_secs(60), findings);
     let (raw, key) = written.get("max_body", |route| &route.max_body);
@@ -224,7 +225,7 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
         path: path?,
         upstream: upstream?,
         preserve_host: flag("preserve_host", |route| &route.preserve_host, true),
-        access: access.flatten(),
+        access,
         deny,
         rules,
         encoded_slash: flag("encoded_slash", |route| &route.encoded_slash, false),

@@ -6,9 +6,11 @@
 
 mod admit;
 mod authenticate;
+mod tell;
 
 pub use admit::Verdict;
 pub use authenticate::Authentication;
+pub use tell::TellError;
 
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ pub struct Gate {
     refresher: Refresher,
     cookie: SessionCookie,
     home: Scope,
+    warned: tell::Warned,
 }
 
 impl Gate {
@@ -37,6 +40,7 @@ impl Gate {
             refresher,
             cookie,
             home,
+            warned: tell::Warned::default(),
         }
     }
 }

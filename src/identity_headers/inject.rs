@@ -6,16 +6,18 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use crate::base::fault::{Blame, Fault};
-use crate::config::checked::Route;
-use crate::model::identity::{Groups, Identity};
-
 use super::presets::{self, Slot, Source};
+use super::user::{Known, Pin};
+use crate::base::fault::{Blame, Fault};
+use crate::config::checked::{HeaderSource, Route};
+use crate::model::identity::{Groups, Identity};
 
 /// What a route tells its upstream about a person. Compiled once.
 #[derive(Debug, Clone)]
 pub struct Injection {
     slots: Vec<Slot>,
+    known_by: Known,
+    separator: String,
 }
 
 /// The identity cannot be told in headers. The request is refused with 403;
@@ -26,6 +28,9 @@ pub enum InjectError {
     Unspeakable { header: HeaderName },
     #[error("the values for {header} together are longer than {LONGEST} bytes")]
     TooLong { header: HeaderName },
+    /// An empty value could let the person in as somebody else, or as nobody.
+    #[error("the provider told no {what}, by which this route knows people")]
+    UserUnknown { what: &'static str },
 }
 
 /// Upstreams refuse heads beyond 8 KiB; half of that is one header's share.
@@ -42,6 +47,7 @@ impl Fault for InjectError {
         match self {
             Self::Unspeakable { .. } => "identity_unspeakable",
             Self::TooLong { .. } => "identity_too_long",
+            Self::UserUnknown { .. } => "user_unknown",
         }
     }
 }
@@ -49,26 +55,37 @@ impl Fault for InjectError {
 /// Headers of one person for one route. Cheap to clone and to apply: values
 /// are shared bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadyHeaders(Arc<[(HeaderName, HeaderValue)]>);
+pub struct ReadyHeaders {
+    headers: Arc<[(HeaderName, HeaderValue)]>,
+    dropped: usize,
+}
 
 impl ReadyHeaders {
     /// Puts every header in, exactly once, whatever stood there.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        headers.reserve(self.0.len());
-        for (name, value) in self.0.iter() {
+        headers.reserve(self.headers.len());
+        for (name, value) in self.headers.iter() {
             headers.insert(name.clone(), value.clone());
         }
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
-        self.0.iter()
+        self.headers.iter()
+    }
+
+    /// How many groups and listed values could be misread and were left out.
+    /// Whoever renders says so in the log, once per session.
+    pub fn dropped(&self) -> usize {
+        self.dropped
     }
 }
 
 impl Injection {
-    pub fn compile(route: &Route) -> Self {
+    pub fn compile(route: &Route, several_providers: bool) -> Self {
         Self {
             slots: presets::slots(route),
+            known_by: Known::compile(&route.identity, several_providers),
+            separator: route.identity.group_separator.clone(),
         }
     }
 
@@ -84,46 +101,60 @@ impl Injection {
             .any(|slot| slot.source == Source::AccessToken)
     }
 
-    /// `user` is what the upstream knows the person by: the subject, with the
-    /// provider before it where there are several (see [`user_id`]). Every
-    /// header of the route is present; what is not known is empty.
+    /// What the store must hold for this person before anything is told;
+    /// `None` where the user is a subject, unknown, or not told at all.
+    pub fn pin(&self, identity: &Identity) -> Option<Pin> {
+        self.slots
+            .iter()
+            .any(Slot::says_user)
+            .then(|| self.known_by.pin(identity))
+            .flatten()
+    }
+
+    /// Every header of the route is present; what is not known is empty,
+    /// except for the user.
     pub fn render(
         &self,
         identity: &Identity,
         access_token: Option<&SecretString>,
-        user: &str,
     ) -> Result<ReadyHeaders, InjectError> {
-        self.slots
+        let mut list = List {
+            separator: &self.separator,
+            dropped: 0,
+        };
+        let headers = self
+            .slots
             .iter()
             .map(|slot| {
-                let value = match &slot.source {
-                    Source::User => value(slot, user)?,
-                    Source::Username => value(slot, identity.username.as_deref().unwrap_or(""))?,
-                    Source::Email => value(slot, identity.verified_email().unwrap_or(""))?,
-                    Source::Name => value(slot, identity.name.as_deref().unwrap_or(""))?,
-                    Source::Groups => value(slot, &joined_groups(&identity.groups))?,
-                    Source::Claim(claim) => value(slot, &claim_text(identity.claims.get(claim)))?,
+                let source = match &slot.source {
+                    Source::Identity(source) => source,
                     Source::AccessToken => {
                         let token = access_token.map_or("", ExposeSecret::expose_secret);
                         let mut value = bounded(slot, token, LONGEST_TOKEN)?;
                         value.set_sensitive(true);
-                        value
+                        return Ok((slot.name.clone(), value));
+                    }
+                };
+                let value = match source {
+                    HeaderSource::User => value(slot, &self.known_by.user(identity)?)?,
+                    HeaderSource::Subject => value(slot, &self.known_by.subject(identity))?,
+                    HeaderSource::Username => {
+                        value(slot, identity.username.as_deref().unwrap_or(""))?
+                    }
+                    HeaderSource::Email => value(slot, identity.verified_email().unwrap_or(""))?,
+                    HeaderSource::Name => value(slot, identity.name.as_deref().unwrap_or(""))?,
+                    HeaderSource::Groups => value(slot, &list.groups(&identity.groups))?,
+                    HeaderSource::Claim(claim) => {
+                        value(slot, &list.claim(identity.claims.get(claim)))?
                     }
                 };
                 Ok((slot.name.clone(), value))
             })
-            .collect::<Result<Arc<[_]>, _>>()
-            .map(ReadyHeaders)
-    }
-}
-
-/// What the upstream knows a person by: `subject`, or `provider:subject`
-/// where several providers could use the same subject.
-pub fn user_id(identity: &Identity, several_providers: bool) -> String {
-    if several_providers {
-        format!("{}:{}", identity.provider, identity.subject)
-    } else {
-        identity.subject.clone()
+            .collect::<Result<Arc<[_]>, InjectError>>()?;
+        Ok(ReadyHeaders {
+            headers,
+            dropped: list.dropped,
+        })
     }
 }
 
@@ -148,50 +179,57 @@ fn bounded(slot: &Slot, text: &str, longest: usize) -> Result<HeaderValue, Injec
     HeaderValue::from_str(text).map_err(|_| unspeakable())
 }
 
-/// A group that could be read as two, or as another one, is left out.
-fn joined_groups(groups: &Groups) -> String {
-    let Groups::Known(groups) = groups else {
-        return String::new();
-    };
-    let mut joined = String::new();
-    let mut dropped = 0_usize;
-    for group in groups {
-        let tellable = !group.is_empty()
-            && !group.contains(',')
-            && !group.chars().any(char::is_control)
-            && group.trim() == group;
-        if !tellable {
-            dropped += 1;
-            continue;
-        }
-        if !joined.is_empty() {
-            joined.push(',');
-        }
-        joined.push_str(group);
-    }
-    if dropped > 0 {
-        tracing::warn!(
-            dropped,
-            "groups with a comma, control character or edge space are not told upstream"
-        );
-    }
-    joined
+/// Joins values. One that could be read as two, or as another one, is left
+/// out and counted.
+struct List<'a> {
+    separator: &'a str,
+    dropped: usize,
 }
 
-/// Strings, numbers, truth values, and lists of strings joined by comma.
-/// Objects, nulls and mixed lists are unknown: empty.
-fn claim_text(claim: Option<&Value>) -> String {
-    match claim {
-        Some(Value::String(text)) => text.clone(),
-        Some(Value::Number(number)) => number.to_string(),
-        Some(Value::Bool(truth)) => truth.to_string(),
-        Some(Value::Array(items)) => items
-            .iter()
-            .map(|item| item.as_str().map(str::to_owned))
-            .collect::<Option<Vec<_>>>()
-            .map(|items| joined_groups(&Groups::Known(items)))
-            .unwrap_or_default(),
-        Some(Value::Null | Value::Object(_)) | None => String::new(),
+impl List<'_> {
+    fn groups(&mut self, groups: &Groups) -> String {
+        match groups {
+            Groups::Known(groups) => self.join(groups.iter().map(String::as_str)),
+            Groups::Unknown => String::new(),
+        }
+    }
+
+    fn join<'b>(&mut self, values: impl Iterator<Item = &'b str>) -> String {
+        // An upstream may split at the sign alone, without spaces around it.
+        let mark = self.separator.trim();
+        let mut joined = String::new();
+        for value in values {
+            let tellable = !value.is_empty()
+                && !value.contains(mark)
+                && !value.chars().any(char::is_control)
+                && value.trim() == value;
+            if !tellable {
+                self.dropped += 1;
+                continue;
+            }
+            if !joined.is_empty() {
+                joined.push_str(self.separator);
+            }
+            joined.push_str(value);
+        }
+        joined
+    }
+
+    /// Strings, numbers, truth values, and lists of strings. Objects, nulls
+    /// and mixed lists are unknown: empty.
+    fn claim(&mut self, claim: Option<&Value>) -> String {
+        match claim {
+            Some(Value::String(text)) => text.clone(),
+            Some(Value::Number(number)) => number.to_string(),
+            Some(Value::Bool(truth)) => truth.to_string(),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(Value::as_str)
+                .collect::<Option<Vec<_>>>()
+                .map(|items| self.join(items.into_iter()))
+                .unwrap_or_default(),
+            Some(Value::Null | Value::Object(_)) | None => String::new(),
+        }
     }
 }
 
@@ -203,7 +241,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::base::clock::Timestamp;
-    use crate::config::checked::{CustomHeader, HeaderSource, IdentityPreset, Upstream};
+    use crate::config::checked::{CustomHeader, IdentityPreset, IdentityRules, Upstream};
     use crate::model::identity::ProviderId;
     use crate::model::origin::Authority;
     use crate::model::pattern::PathPattern;
@@ -220,7 +258,7 @@ pub(super) mod tests {
             rules: Vec::new(),
             encoded_slash: false,
             preflight: Default::default(),
-            identity: IdentityPreset::Default,
+            identity: IdentityRules::default(),
             headers: Vec::new(),
             pass_access_token: false,
             response_timeout: Duration::from_secs(60),
@@ -228,7 +266,7 @@ pub(super) mod tests {
         }
     }
 
-    fn ann() -> Identity {
+    pub(in crate::identity_headers) fn ann() -> Identity {
         Identity {
             provider: ProviderId("main".into()),
             issuer: "https://id.example.com".into(),
@@ -245,8 +283,8 @@ pub(super) mod tests {
     }
 
     fn rendered(route: &Route, identity: &Identity) -> Vec<(String, String)> {
-        Injection::compile(route)
-            .render(identity, None, &identity.subject)
+        Injection::compile(route, false)
+            .render(identity, None)
             .unwrap()
             .iter()
             .map(|(name, value)| {
@@ -307,14 +345,21 @@ pub(super) mod tests {
     #[test]
     fn a_value_that_cannot_stand_in_a_header_refuses() {
         for subject in ["a\r\nx-admin: 1", "a\0", "a\u{7f}", " a", "a\u{85}"] {
-            let error = Injection::compile(&route())
-                .render(&ann(), None, subject)
+            let odd = Identity {
+                subject: subject.to_owned(),
+                ..ann()
+            };
+            let error = Injection::compile(&route(), false)
+                .render(&odd, None)
                 .unwrap_err();
             assert_eq!(error.reason(), "identity_unspeakable", "{subject:?}");
         }
-        let long = "x".repeat(LONGEST + 1);
-        let error = Injection::compile(&route())
-            .render(&ann(), None, &long)
+        let long = Identity {
+            subject: "x".repeat(LONGEST + 1),
+            ..ann()
+        };
+        let error = Injection::compile(&route(), false)
+            .render(&long, None)
             .unwrap_err();
         assert_eq!(error.reason(), "identity_too_long");
     }
@@ -322,7 +367,7 @@ pub(super) mod tests {
     #[test]
     fn sec_hdr_14_claims_are_never_stringified_objects_or_nulls() {
         let mut route = route();
-        route.identity = IdentityPreset::RemoteUser;
+        route.identity.preset = IdentityPreset::find("remote-user").unwrap();
         let cases = [
             (json!("x"), "x"),
             (json!(7), "7"),
@@ -349,12 +394,12 @@ pub(super) mod tests {
     #[test]
     fn the_access_token_is_told_only_where_asked_for() {
         let mut route = route();
-        assert!(!Injection::compile(&route).wants_access_token());
+        assert!(!Injection::compile(&route, false).wants_access_token());
         route.pass_access_token = true;
-        let injection = Injection::compile(&route);
+        let injection = Injection::compile(&route, false);
         assert!(injection.wants_access_token());
         let token = SecretString::from("tok".to_owned());
-        let ready = injection.render(&ann(), Some(&token), "0001").unwrap();
+        let ready = injection.render(&ann(), Some(&token)).unwrap();
         assert!(!format!("{ready:?}").contains("tok\""), "{ready:?}");
         let mut headers = HeaderMap::new();
         headers.append("x-forwarded-user", "mal".parse().unwrap());
@@ -364,8 +409,19 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn several_providers_tell_equal_subjects_apart() {
-        assert_eq!(user_id(&ann(), false), "0001");
-        assert_eq!(user_id(&ann(), true), "main:0001");
+    fn a_separator_of_ones_own_decides_what_could_be_misread() {
+        let mut route = route();
+        let odd = Identity {
+            groups: Groups::Known(["a,b", "c|d", "e"].map(str::to_owned).into()),
+            ..ann()
+        };
+        for (separator, expected) in [(",", "c|d,e"), ("|", "a,b|e"), (", ", "c|d, e")] {
+            route.identity.group_separator = separator.to_owned();
+            let ready = Injection::compile(&route, false)
+                .render(&odd, None)
+                .unwrap();
+            assert_eq!(ready.headers[2].1, expected, "{separator}");
+            assert_eq!(ready.dropped(), 1, "{separator}");
+        }
     }
 }

@@ -6,6 +6,8 @@
 mod inject;
 mod presets;
 mod scrub;
+mod user;
 
-pub use inject::{InjectError, Injection, ReadyHeaders, user_id};
+pub use inject::{InjectError, Injection, ReadyHeaders};
 pub use scrub::ScrubList;
+pub use user::Pin;

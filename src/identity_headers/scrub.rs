@@ -8,7 +8,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 
 use crate::base::header_names as names;
-use crate::config::checked::Route;
+use crate::config::checked::{IdentityPreset, Route};
 
 use super::presets;
 
@@ -43,14 +43,23 @@ const OWN_SPELLING: [HeaderName; 5] = [
     names::X_REAL_IP,
 ];
 
-/// The names to remove: the fixed families and every name that some route
-/// injects. One list for all routes, because routes may share an upstream.
+/// The names to remove: the fixed families, and every name that some route
+/// or preset injects. One list for all routes, because routes may share an upstream.
 #[derive(Debug, Clone)]
 pub struct ScrubList {
     /// First bytes that a name to remove can have.
     first: [bool; 256],
     /// Folded and sorted.
     exact: Vec<String>,
+}
+
+/// Of every preset, used or not: what one route begins to send tomorrow must
+/// not be what a client could say today.
+fn names_of_presets() -> impl Iterator<Item = HeaderName> {
+    IdentityPreset::all().flat_map(|preset| {
+        let headers: &'static [_] = preset.entry().headers.as_slice();
+        headers.iter().map(|(name, _)| name.clone())
+    })
 }
 
 fn fold(byte: u8) -> u8 {
@@ -83,6 +92,7 @@ impl ScrubList {
             .iter()
             .flat_map(presets::slots)
             .map(|slot| slot.name)
+            .chain(names_of_presets())
             // A route that injects Authorization replaces it; elsewhere it is
             // the client's own.
             .filter(|name| *name != http::header::AUTHORIZATION)
@@ -207,6 +217,17 @@ mod tests {
         ] {
             assert!(list.removes(&HeaderName::from_static(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn names_of_presets_that_no_route_uses_are_removed() {
+        let list = list();
+        for preset in IdentityPreset::all() {
+            for (name, _) in &preset.headers {
+                assert!(list.removes(name), "{}: {name}", preset.name);
+            }
+        }
+        assert!(list.removes(&HeaderName::from_static("x_proxy_roles")));
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct CallbackRequest<'a> {
 #[derive(Debug)]
 pub struct SignedIn {
     pub ticket: Ticket,
+    /// The session behind the ticket.
+    pub session: Session,
     /// As it was sealed at the start; to be checked once more before use.
     pub return_to: String,
     /// Drops the transaction's cookie.
@@ -99,8 +101,9 @@ impl Login {
         let attempt = opened.transaction.attempt.clone();
         let set_cookies = vec![inner.cookies.clear(&opened.tag)];
         match result {
-            Ok(ticket) => Ok(SignedIn {
+            Ok((ticket, session)) => Ok(SignedIn {
                 ticket,
+                session,
                 return_to: opened.transaction.return_to,
                 set_cookies,
                 attempt,
@@ -131,7 +134,7 @@ impl Login {
         parameters: &Parameters<'_>,
         state: &str,
         opened: &Opened,
-    ) -> Result<Ticket, (Phase, LoginError)> {
+    ) -> Result<(Ticket, Session), (Phase, LoginError)> {
         let inner = &self.inner;
         let transaction = &opened.transaction;
         let at = |phase: Phase| move |error: LoginError| (phase, error);
@@ -192,7 +195,7 @@ impl Login {
         &self,
         provider: std::sync::Arc<Provider>,
         exchange: Exchange,
-    ) -> Result<Ticket, (Phase, LoginError)> {
+    ) -> Result<(Ticket, Session), (Phase, LoginError)> {
         let inner = std::sync::Arc::clone(&self.inner);
         self.inner
             .control
@@ -245,15 +248,15 @@ impl Login {
 
     /// A reload after success: the same browser gets the same ticket, without
     /// a call to the provider.
-    async fn again(&self, derived: &Derived) -> Result<Ticket, LoginError> {
+    async fn again(&self, derived: &Derived) -> Result<(Ticket, Session), LoginError> {
         let inner = &self.inner;
         // Another replica may have written with another key of the ring.
         let tickets = inner
             .sessions
             .tickets_from_seed(&derived.ticket_seed, &inner.home);
         for ticket in tickets {
-            if let Found::Live(_) = inner.sessions.find(&ticket).await? {
-                return Ok(ticket);
+            if let Found::Live(session) = inner.sessions.find(&ticket).await? {
+                return Ok((ticket, session));
             }
         }
         Err(LoginError::Spent {
@@ -275,7 +278,7 @@ impl Inner {
         &self,
         provider: &Provider,
         exchange: Exchange,
-    ) -> Result<Ticket, (Phase, LoginError)> {
+    ) -> Result<(Ticket, Session), (Phase, LoginError)> {
         let tokens = provider
             .exchange(&CodeExchange {
                 code: &exchange.code,
@@ -302,7 +305,7 @@ impl Inner {
         self.telemetry
             .login(Phase::Done.as_str(), "ok", &provider.id().0);
         log_success(&exchange.attempt, &session);
-        Ok(ticket)
+        Ok((ticket, session))
     }
 }
 

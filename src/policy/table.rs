@@ -46,7 +46,7 @@ fn route(access: Option<Access>, rules: Vec<LaneRule>) -> checked::Route {
         rules,
         encoded_slash: false,
         preflight: Default::default(),
-        identity: checked::IdentityPreset::Default,
+        identity: checked::IdentityRules::default(),
         headers: Vec::new(),
         pass_access_token: false,
         response_timeout: Duration::from_secs(60),

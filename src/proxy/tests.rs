@@ -18,7 +18,7 @@ use super::{CookieField, CookieFilter, Outbound, Proxy, ProxyError};
 use crate::base::body::Body;
 use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
-use crate::config::checked::{IdentityPreset, Limits, ListenAddr, Route, Runtime, Upstream};
+use crate::config::checked::{IdentityRules, Limits, ListenAddr, Route, Runtime, Upstream};
 use crate::identity_headers::{Injection, ReadyHeaders, ScrubList};
 use crate::listener::{Connection, Handler, Listener, LocalAddr, PeerAddr, Running, ServeSettings};
 use crate::model::access::Lane;
@@ -157,7 +157,7 @@ pub(super) fn route(upstream: SocketAddr) -> Route {
         rules: Vec::new(),
         encoded_slash: false,
         preflight: Default::default(),
-        identity: IdentityPreset::Default,
+        identity: IdentityRules::default(),
         headers: Vec::new(),
         pass_access_token: false,
         response_timeout: Duration::from_secs(60),
@@ -275,8 +275,8 @@ impl Setup {
         let routes = [self.route];
         let scrub = ScrubList::compile(&routes);
         let cookies = CookieFilter { strip, is_own };
-        let injection = Injection::compile(&routes[0]);
-        let told = |name: &str| injection.render(&identity(name), None, name).unwrap();
+        let injection = Injection::compile(&routes[0], false);
+        let told = |name: &str| injection.render(&identity(name), None).unwrap();
         let gate = Gate {
             lane: self.lane,
             trusted: self.trusted,

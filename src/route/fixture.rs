@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::base::key_ring::KeyRing;
 use crate::config::checked::{
-    Admin, Config, IdentityPreset, Keys, Limits, Log, Pages, Route, RouteHost, Runtime, SameSite,
+    Admin, Config, IdentityRules, Keys, Limits, Log, Pages, Route, RouteHost, Runtime, SameSite,
     Server, Session, Store, Upstream,
 };
 use crate::model::access::Access;
@@ -43,7 +43,7 @@ pub(super) fn route(id: &str, hosts: &[&str], path: &str) -> Route {
         rules: Vec::new(),
         encoded_slash: false,
         preflight: Default::default(),
-        identity: IdentityPreset::Default,
+        identity: IdentityRules::default(),
         headers: Vec::new(),
         pass_access_token: false,
         response_timeout: Duration::from_secs(60),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::scope::scope_of;
 use crate::config::checked::{self, Config, RouteHost};
-use crate::model::origin::Authority;
+use crate::model::origin::{Authority, Scheme};
 use crate::model::target::{Target, TargetError};
 use crate::policy::RoutePolicy;
 use crate::session::ticket::Scope;
@@ -187,6 +187,17 @@ impl RouteTable {
             return Some(&self.any);
         }
         self.is_public_host(authority).then_some(&[])
+    }
+
+    /// The routes of one name, whatever their ports.
+    pub(super) fn routes_of_name(&self, host: &str) -> impl Iterator<Item = &Route> {
+        let sites = self.hosts.get(host).into_iter().flatten();
+        sites.flat_map(|site| &site.routes)
+    }
+
+    /// Whether browsers speak TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        self.default_port == Scheme::Https.default_port()
     }
 
     /// Every route on every host it has; for start-up sentences and `check`.

@@ -9,32 +9,14 @@ use super::render::{self, Manner, Trouble};
 use super::service::Inner;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
-use crate::identity_headers::{InjectError, ReadyHeaders, user_id};
+use crate::gate::TellError;
 use crate::listener::Connection;
 use crate::model::context::{Audience, RequestContext};
 use crate::page::ActionKind;
 use crate::policy::Permit;
 use crate::proxy::Outbound;
 use crate::route::Route;
-use crate::session::sessions::{Session, SessionError};
-
-/// The person is known but cannot be told to the upstream.
-#[derive(Debug, thiserror::Error)]
-enum HeadersError {
-    #[error(transparent)]
-    Inject(#[from] InjectError),
-    #[error(transparent)]
-    Session(#[from] SessionError),
-}
-
-impl HeadersError {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Inject(error) => error.reason(),
-            Self::Session(error) => error.reason(),
-        }
-    }
-}
+use crate::session::sessions::Session;
 
 /// A request with its permit.
 pub(super) struct Admitted<'a> {
@@ -56,19 +38,13 @@ impl Inner {
         let route = admitted.route;
         let identity = match &admitted.session {
             None => None,
-            Some(session) => match self.identity_headers(route, session) {
-                Ok(ready) => Some(ready),
-                Err(error) => {
-                    tracing::warn!(
-                        reference = %context.reference,
-                        route.name = route.config.id,
-                        reason = error.reason(),
-                        detail = %error,
-                        "identity cannot be put into headers"
-                    );
-                    return self.refuse(context, manner, error.reason(), Some(session));
+            Some(session) => {
+                let injection = &self.equipment[&route.config.id].injection;
+                match self.gate.tell(&route.config.id, injection, session).await {
+                    Ok(ready) => Some(ready),
+                    Err(error) => return self.untold(context, manner, route, session, &error),
                 }
-            },
+            }
         };
         let outbound = Outbound {
             target: &self.proxy.targets()[self.equipment[&route.config.id].upstream],
@@ -104,22 +80,29 @@ impl Inner {
         }
     }
 
-    /// What the upstream is told about the person.
-    fn identity_headers(
+    /// The person may pass, but cannot be told to the upstream.
+    fn untold(
         &self,
+        context: &RequestContext,
+        manner: Manner,
         route: &Route,
         session: &Session,
-    ) -> Result<ReadyHeaders, HeadersError> {
-        let injection = &self.equipment[&route.config.id].injection;
-        let several = self.provider_names.len() > 1;
-        let tokens = if injection.wants_access_token() {
-            Some(session.tokens()?)
-        } else {
-            None
-        };
-        let access_token = tokens.as_ref().map(|tokens| &tokens.access_token);
-        let user = user_id(&session.identity, several);
-        Ok(injection.render(&session.identity, access_token, &user)?)
+        error: &TellError,
+    ) -> Response<Body> {
+        tracing::warn!(
+            reference = %context.reference,
+            route.name = route.config.id,
+            session.reference = session.id.reference(),
+            reason = error.reason(),
+            detail = %error,
+            "identity cannot be put into headers"
+        );
+        if let TellError::Session(error) = error {
+            let trouble = Trouble::of(error.blame(), error.reason(), context.reference)
+                .action(ActionKind::TryAgain, self.here(context));
+            return render::problem(&self.pages, manner, trouble);
+        }
+        self.refuse(context, manner, error.reason(), Some(session))
     }
 
     /// 403: signed in or not, this may not pass. Never a login loop.

@@ -9,6 +9,7 @@ mod found;
 mod idle;
 mod key_memory;
 pub mod lifetime;
+mod pins;
 pub mod record;
 pub mod rotation;
 pub mod sessions;

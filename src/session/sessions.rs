@@ -7,6 +7,7 @@ pub use super::found::{Ending, Found, Session};
 use super::idle::LastUses;
 use super::key_memory::KeyMemory;
 use super::lifetime::{self, Age};
+use super::pins::Pins;
 use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
 use super::store::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store,
@@ -78,10 +79,11 @@ pub struct Sessions {
     pub(super) store: Arc<dyn Store>,
     pub(super) ring: KeyRing,
     keys: TicketKeys,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) namespace: Arc<str>,
     pub(super) lifetime: Duration,
     pub(super) key_memory: KeyMemory,
+    pub(super) pins: Pins,
     idle_timeout: Duration,
     uses: LastUses,
 }
@@ -96,6 +98,7 @@ impl Sessions {
             namespace: settings.namespace.into(),
             lifetime: settings.lifetime,
             key_memory: KeyMemory::default(),
+            pins: Pins::default(),
             idle_timeout: settings.idle_timeout,
             uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
         }

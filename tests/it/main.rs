@@ -17,6 +17,8 @@ mod id_tokens;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod identity_rules;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod login;

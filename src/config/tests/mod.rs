@@ -423,3 +423,57 @@ fn broken_toml_is_reported_with_its_line() {
     let problems = read(&format!("{BASE}access = \"anyone\"\n")).unwrap_err();
     assert_eq!(problems.errors[0].line, Some(9), "{problems}");
 }
+
+#[test]
+fn what_an_application_is_told_follows_from_route_preset_and_access() {
+    use super::checked::UserFrom;
+
+    let told = |lines: &str| {
+        let loaded = read(&format!("{BASE}{lines}\n")).unwrap_or_else(|faults| panic!("{faults}"));
+        loaded.config.routes[0].identity.clone()
+    };
+    let standard = told("");
+    assert_eq!(standard, super::checked::IdentityRules::default());
+    let jenkins = told("identity = \"jenkins\"");
+    assert_eq!(
+        (jenkins.preset.name, &*jenkins.group_separator),
+        ("jenkins", "|")
+    );
+    let own = told("identity = \"jenkins\"\ngroup_separator = \", \"\nuser_from = \"username\"");
+    assert_eq!(
+        (&*own.group_separator, own.user_from),
+        (", ", UserFrom::Username)
+    );
+    assert_eq!(told("identity = \"open-webui\"").user_from, UserFrom::Email);
+    // A default for all routes gives way to what a preset needs.
+    let needs = told("identity = \"home-assistant\"\n[route_defaults]\nuser_from = \"email\"");
+    assert_eq!(needs.user_from, UserFrom::Username);
+    assert!(told("namespace = \"shared\"").shared_namespace);
+    assert_eq!(told("clear_cookies = [\"a\"]").clear_cookies, ["a"]);
+    let none = told("clear_cookies = []\n[route_defaults]\nclear_cookies = [\"a\"]");
+    assert_eq!(none.clear_cookies, [""; 0]);
+}
+
+#[test]
+fn a_route_for_one_providers_people_knows_that() {
+    let second = "[provider.two]\nkind = \"oidc\"\nissuer = \"https://two.example.com\"\nclient_id = \"vestibule\"\n";
+    for (access, only) in [
+        ("\"signed-in\"", None),
+        ("[{ provider = \"two\" }]", Some("two")),
+        (
+            "[{ provider = \"two\", groups = [\"a\"] }, { provider = \"two\" }]",
+            Some("two"),
+        ),
+        ("[{ provider = \"two\" }, { provider = \"main\" }]", None),
+        (
+            "[{ provider = \"two\" }, { emails = [\"a@example.com\"] }]",
+            None,
+        ),
+    ] {
+        let text = changed("\"signed-in\"", access)
+            .replace("[route.files]", &format!("{second}[route.files]"));
+        let loaded = read(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
+        let found = &loaded.config.routes[0].identity.only_provider;
+        assert_eq!(found.as_ref().map(|id| &*id.0), only, "{access}");
+    }
+}

@@ -80,6 +80,18 @@ fn the_reference_lists_exactly_the_keys_that_exist() {
 }
 
 #[test]
+fn the_reference_lists_exactly_the_presets_that_exist() {
+    let text = paper("reference.md");
+    let table = text.split("### Presets of `identity`").nth(1).unwrap();
+    let table = table.split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| "));
+    let listed: Vec<String> = rows.skip(1).map(str::to_owned).collect();
+    let known = checked::IdentityPreset::all()
+        .map(|preset| format!("| {} | {} |", preset.name, preset.about.replace('|', "\\|")));
+    assert_eq!(listed, known.collect::<Vec<_>>());
+}
+
+#[test]
 fn what_is_called_not_built_does_not_exist() {
     let known = known_keys();
     for key in super::super::not_built::all_keys() {

@@ -114,6 +114,16 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "Access to this page depends on the groups you are in, and your identity provider did not tell them.",
             next: "Sign in again. If that does not help, ask the people who run this site.",
         },
+        "username_taken" => Text {
+            title: "This name belongs to somebody else",
+            happened: "This application knows people by their name or mail address, and somebody with another account used yours here first. To keep the two of you apart, you are not let in under it.",
+            next: "Ask the people who run this site to release the name, if it should be yours. If you have another account, sign in with that one.",
+        },
+        "user_unknown" => Text {
+            title: "Your name could not be read",
+            happened: "This application knows people by their name or mail address, and your identity provider did not tell it, or has not verified the address.",
+            next: "Complete or verify it at your identity provider and sign in again. If that does not help, ask the people who run this site.",
+        },
         "forbidden" => Text {
             title: "You may not open this",
             happened: "The request was understood, but it is not allowed.",

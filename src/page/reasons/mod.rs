@@ -102,6 +102,8 @@ const CODES: &[&str] = &[
     "not_admitted",
     "route_denies",
     "groups_unknown",
+    "username_taken",
+    "user_unknown",
     "forbidden",
     "no_route",
     "not_found",

@@ -191,16 +191,26 @@ impl Inner {
     ) -> Response<Body> {
         // The session that this browser had is replaced, whoever's it was:
         // nobody holds its ticket any more.
-        if let Authentication::SignedIn { session, ticket } = self.gate.recognise(cookies).await
-            && ticket != signed_in.ticket
-            && let Err(error) = self.logout.replace(&session).await
-        {
-            tracing::warn!(
-                reference = %context.reference,
-                reason = error.reason(),
-                "the session before this sign-in could not be ended"
-            );
-        }
+        let before = match self.gate.recognise(cookies).await {
+            Authentication::SignedIn { session, ticket } => {
+                if ticket != signed_in.ticket
+                    && let Err(error) = self.logout.replace(&session).await
+                {
+                    tracing::warn!(
+                        reference = %context.reference,
+                        reason = error.reason(),
+                        "the session before this sign-in could not be ended"
+                    );
+                }
+                Some(session)
+            }
+            Authentication::Anonymous { .. } | Authentication::Unavailable { .. } => None,
+        };
+        let cleared = self.routes.clearing(
+            &context.target.authority,
+            before.as_ref().map(|session| &*session.identity),
+            &signed_in.session.identity,
+        );
         // Once more: the configuration may have changed since the start.
         let return_to = self.safe_return_to(Some(&signed_in.return_to));
         let mut response = if self.strict_cookie {
@@ -210,6 +220,7 @@ impl Inner {
         };
         let mut set = signed_in.set_cookies;
         set.push(self.session_cookie.set(&signed_in.ticket));
+        set.extend(cleared);
         render::set_cookies(&mut response, &set);
         response
     }

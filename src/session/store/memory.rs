@@ -25,6 +25,8 @@ struct Shelves {
     sessions: HashMap<SessionId, Expiring<Kept>>,
     index: HashMap<Digest, HashMap<SessionId, Timestamp>>,
     once: HashMap<Digest, Expiring<Bytes>>,
+    put_down: HashMap<Digest, Expiring<Bytes>>,
+    pins: HashMap<Digest, Bytes>,
     /// Entries at which the expired ones are thrown out next.
     sweep_at: usize,
 }
@@ -75,13 +77,18 @@ impl MemoryStore {
 
 impl Shelves {
     fn sweep(&mut self, now: Timestamp) {
-        let count = self.tickets.len() + self.sessions.len() + self.index.len() + self.once.len();
+        let count = self.tickets.len()
+            + self.sessions.len()
+            + self.index.len()
+            + self.once.len()
+            + self.put_down.len();
         if count < self.sweep_at {
             return;
         }
         self.tickets.retain(|_, entry| entry.expires_at > now);
         self.sessions.retain(|_, entry| entry.expires_at > now);
         self.once.retain(|_, entry| entry.expires_at > now);
+        self.put_down.retain(|_, entry| entry.expires_at > now);
         self.index.retain(|_, members| {
             members.retain(|_, expires_at| *expires_at > now);
             !members.is_empty()
@@ -274,6 +281,40 @@ impl Store for MemoryStore {
             entry.value = value.into();
         }
         Ok(())
+    }
+
+    async fn put_down(
+        &self,
+        key: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut shelves = self.shelves();
+        shelves.sweep(self.clock.now());
+        let value = value.into();
+        shelves.put_down.insert(key, Expiring { value, expires_at });
+        Ok(())
+    }
+
+    async fn take(&self, key: Digest) -> Result<Option<Bytes>, StoreError> {
+        let now = self.clock.now();
+        let taken = self.shelves().put_down.remove(&key);
+        Ok(taken
+            .filter(|entry| entry.expires_at > now)
+            .map(|entry| entry.value))
+    }
+
+    async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError> {
+        let mut shelves = self.shelves();
+        Ok(shelves
+            .pins
+            .entry(key)
+            .or_insert_with(|| value.into())
+            .clone())
+    }
+
+    async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
+        Ok(self.shelves().pins.remove(&key).is_some())
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

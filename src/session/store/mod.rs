@@ -2,7 +2,7 @@
 //! key that opens what they keep.
 //!
 //! Login, rotation, log-out and tombstones are durable before the answer.
-//! Everything has an expiry, checked on each read. All implementations pass
+//! Everything but a pin has an expiry, checked on each read. All implementations pass
 //! `conformance`.
 
 pub mod conformance;
@@ -208,6 +208,22 @@ pub trait Store: Send + Sync + 'static {
     async fn once(&self, key: Digest, expires_at: Timestamp) -> Result<Once, StoreError>;
     /// Leaves a result for later callers of `once`.
     async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError>;
+
+    /// Puts down a value that one caller of `take` may pick up.
+    async fn put_down(
+        &self,
+        key: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// What was put down, and removes it: of many callers one gets it.
+    async fn take(&self, key: Digest) -> Result<Option<Bytes>, StoreError>;
+
+    /// The value that the first caller for `key` brought: ours, or what was
+    /// pinned before. Has no expiry.
+    async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError>;
+    /// The next caller of `pin` is the first again. True if there was a pin.
+    async fn unpin(&self, key: Digest) -> Result<bool, StoreError>;
 
     /// A real write and read of ordinary size.
     async fn probe(&self) -> Result<(), StoreError>;

@@ -77,5 +77,9 @@ observed! {
     index_remove(index: Digest, session: SessionId) -> ();
     once(key: Digest, expires_at: Timestamp) -> Once;
     once_finish(key: Digest, value: Vec<u8>) -> ();
+    put_down(key: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
+    take(key: Digest) -> Option<Bytes>;
+    pin(key: Digest, value: Vec<u8>) -> Bytes;
+    unpin(key: Digest) -> bool;
     probe() -> ();
 }

@@ -6,8 +6,10 @@
 mod claims;
 mod commits;
 mod entries;
+mod pins;
 mod records;
 mod subject;
+mod takes;
 
 pub use subject::Subject;
 
@@ -15,6 +17,8 @@ pub use subject::Subject;
 pub async fn run(subject: &Subject) -> Vec<String> {
     let mut failures = Vec::new();
     entries::run(subject, &mut failures).await;
+    takes::run(subject, &mut failures).await;
+    pins::run(subject, &mut failures).await;
     records::run(subject, &mut failures).await;
     claims::run(subject, &mut failures).await;
     commits::run(subject, &mut failures).await;

@@ -38,6 +38,10 @@ impl Subject {
         }
     }
 
+    pub(super) fn is_in_real_time(&self) -> bool {
+        self.real_time
+    }
+
     pub(super) async fn pass(&self, length: Duration) {
         if self.real_time {
             tokio::time::sleep(length).await;

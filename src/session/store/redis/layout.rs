@@ -47,6 +47,10 @@ pub enum Entry {
     Index,
     /// Single use.
     Once,
+    /// For one caller to take.
+    PutDown,
+    /// The first value, for good.
+    Pin,
 }
 
 impl Entry {
@@ -55,6 +59,8 @@ impl Entry {
             Self::Ticket => 'c',
             Self::Index => 's',
             Self::Once => 'o',
+            Self::PutDown => 'g',
+            Self::Pin => 'p',
         };
         format!("{prefix}:{kind}:{}", hex(&name.0))
     }
@@ -126,6 +132,8 @@ mod tests {
         assert_eq!(Entry::Ticket.key("p", name), format!("p:c:{hex}"));
         assert_eq!(Entry::Index.key("p", name), format!("p:s:{hex}"));
         assert_eq!(Entry::Once.key("p", name), format!("p:o:{hex}"));
+        assert_eq!(Entry::PutDown.key("p", name), format!("p:g:{hex}"));
+        assert_eq!(Entry::Pin.key("p", name), format!("p:p:{hex}"));
     }
 
     proptest! {

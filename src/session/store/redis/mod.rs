@@ -296,6 +296,36 @@ impl Store for RedisStore {
         self.send(command.arg("XX").arg("KEEPTTL")).await
     }
 
+    async fn put_down(
+        &self,
+        key: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut command = ::redis::cmd("SET");
+        command.arg(self.key(Entry::PutDown, key)).arg(value);
+        self.send(command.arg("PXAT").arg(decimal(expires_at)))
+            .await
+    }
+
+    async fn take(&self, key: Digest) -> Result<Option<Bytes>, StoreError> {
+        let value: Option<Vec<u8>> = self
+            .send(::redis::cmd("GETDEL").arg(self.key(Entry::PutDown, key)))
+            .await?;
+        Ok(value.map(Bytes::from))
+    }
+
+    async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError> {
+        let name = self.key(Entry::Pin, key);
+        let pinned: Vec<u8> = self.eval(&self.scripts.pin, &[&name], &[&value]).await?;
+        Ok(pinned.into())
+    }
+
+    async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
+        self.send(::redis::cmd("DEL").arg(self.key(Entry::Pin, key)))
+            .await
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         let key = layout::probe_key(&self.prefix);
         let mut command = ::redis::cmd("SET");

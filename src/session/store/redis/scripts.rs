@@ -124,6 +124,14 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[1])
 return false
 ";
 
+/// `SET NX GET` says the same in one command, from Redis 7 on.
+const PIN: &str = r"
+local first = redis.call('GET', KEYS[1])
+if first then return first end
+redis.call('SET', KEYS[1], ARGV[1])
+return ARGV[1]
+";
+
 pub struct Scripts {
     pub create: Script,
     pub claim: Script,
@@ -135,6 +143,7 @@ pub struct Scripts {
     pub index_add: Script,
     pub index_list: Script,
     pub once: Script,
+    pub pin: Script,
 }
 
 impl Scripts {
@@ -151,6 +160,7 @@ impl Scripts {
             index_add: script(&[NOW, INDEX_ADD]),
             index_list: script(&[NOW, INDEX_LIST]),
             once: script(&[ONCE]),
+            pin: script(&[PIN]),
         }
     }
 }

@@ -214,6 +214,30 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn put_down(
+        &self,
+        key: Digest,
+        value: Vec<u8>,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |db, _| statements::put_down(db, key, &value, expires_at))
+            .await
+    }
+
+    async fn take(&self, key: Digest) -> Result<Option<Bytes>, StoreError> {
+        self.write(move |db, now| statements::take(db, now, key))
+            .await
+    }
+
+    async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError> {
+        self.write(move |db, _| statements::pin(db, key, value))
+            .await
+    }
+
+    async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
+        self.write(move |db, _| statements::unpin(db, key)).await
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         self.write(statements::write_probe).await?;
         self.read(|db, _| statements::read_probe(db)).await

@@ -12,8 +12,8 @@ use crate::session::store::StoreError;
 
 /// "vsti": marks the file as ours.
 const APPLICATION_ID: i32 = 0x7673_7469;
-/// The layout below.
-pub const VERSION: i32 = 1;
+/// The layout below. An older release refuses a newer one.
+pub const VERSION: i32 = 2;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -54,6 +54,20 @@ const TABLES: &str = "
     CREATE INDEX once_expiry ON once (expires_at);
     CREATE TABLE probe (
         id INTEGER NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// What layout 2 has and layout 1 had not.
+const TABLES_SINCE_2: &str = "
+    CREATE TABLE put_down (
+        key BLOB NOT NULL PRIMARY KEY,
+        value BLOB NOT NULL,
+        expires_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX put_down_expiry ON put_down (expires_at);
+    CREATE TABLE pin (
+        key BLOB NOT NULL PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
 ";
@@ -102,8 +116,8 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
             &"does not allow a write-ahead log; use a local file system",
         ));
     }
-    if tables == 0 {
-        create(&mut connection)?;
+    if found < VERSION {
+        bring_up(&mut connection)?;
     }
     Ok(connection)
 }
@@ -122,10 +136,11 @@ pub fn connect(path: &Path) -> Result<Connection, StoreError> {
 
 /// In one transaction, so that a crash leaves nothing half made; another
 /// process may have been faster.
-fn create(connection: &mut Connection) -> Result<(), StoreError> {
+fn bring_up(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction =
         connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-    if pragma::<i32>(&transaction, "user_version")? == 0 {
+    let found = pragma::<i32>(&transaction, "user_version")?;
+    if found == 0 {
         transaction.execute_batch(TABLES)?;
         let namespace: String = random::bytes::<16>()
             .iter()
@@ -136,6 +151,9 @@ fn create(connection: &mut Connection) -> Result<(), StoreError> {
             [namespace],
         )?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    }
+    if found < VERSION {
+        transaction.execute_batch(TABLES_SINCE_2)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()?;

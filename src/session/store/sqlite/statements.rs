@@ -269,6 +269,44 @@ pub fn once_finish(db: &Connection, now: Timestamp, key: Digest, value: &[u8]) -
     Ok(())
 }
 
+pub fn put_down(db: &Connection, key: Digest, value: &[u8], expires_at: Timestamp) -> Outcome<()> {
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO put_down (key, value, expires_at) VALUES (?1, ?2, ?3)",
+    )?
+    .execute(params![key.0, value, millis(expires_at)])?;
+    Ok(())
+}
+
+pub fn take(db: &Connection, now: Timestamp, key: Digest) -> Outcome<Option<Bytes>> {
+    let taken: Option<(Vec<u8>, i64)> = db
+        .prepare_cached("DELETE FROM put_down WHERE key = ?1 RETURNING value, expires_at")?
+        .query_row(params![key.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    Ok(taken
+        .filter(|(_, expires_at)| *expires_at > millis(now))
+        .map(|(value, _)| Bytes::from(value)))
+}
+
+pub fn pin(db: &Connection, key: Digest, value: Vec<u8>) -> Outcome<Bytes> {
+    let pinned = db
+        .prepare_cached("INSERT OR IGNORE INTO pin (key, value) VALUES (?1, ?2)")?
+        .execute(params![key.0, value])?;
+    if pinned > 0 {
+        return Ok(value.into());
+    }
+    let first: Vec<u8> = db
+        .prepare_cached("SELECT value FROM pin WHERE key = ?1")?
+        .query_row(params![key.0], |row| row.get(0))?;
+    Ok(first.into())
+}
+
+pub fn unpin(db: &Connection, key: Digest) -> Outcome<bool> {
+    let gone = db
+        .prepare_cached("DELETE FROM pin WHERE key = ?1")?
+        .execute(params![key.0])?;
+    Ok(gone > 0)
+}
+
 /// As large as an ordinary record, so that a full disk shows.
 const PROBE_LENGTH: usize = 4096;
 
@@ -304,6 +342,8 @@ pub fn sweep(db: &Connection, now: Timestamp, limit: usize) -> Outcome<bool> {
          (SELECT list, session FROM member WHERE expires_at <= ?1 LIMIT ?2)",
         "DELETE FROM once WHERE key IN
          (SELECT key FROM once WHERE expires_at <= ?1 LIMIT ?2)",
+        "DELETE FROM put_down WHERE key IN
+         (SELECT key FROM put_down WHERE expires_at <= ?1 LIMIT ?2)",
     ] {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let gone = db

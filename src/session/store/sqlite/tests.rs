@@ -69,6 +69,31 @@ async fn the_file_is_for_its_owner_only_and_synced_fully() {
     assert_eq!(settings, (2, 2), "FULL, INCREMENTAL");
 }
 
+/// Layout 1 is layout 2 without two tables.
+#[tokio::test]
+async fn a_file_of_the_first_layout_is_brought_up_and_keeps_what_it_has() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    let clock = Clock::movable();
+    let store = SqliteStore::open(&path, clock.clone()).unwrap();
+    let namespace = store.namespace().to_owned();
+    let name = Digest([7; 32]);
+    let later = clock.now().plus(Duration::from_secs(60));
+    store.put_ticket(name, b"x".to_vec(), later).await.unwrap();
+    drop(store);
+    let old = rusqlite::Connection::open(&path).unwrap();
+    old.execute_batch("DROP TABLE put_down; DROP TABLE pin; PRAGMA user_version = 1")
+        .unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let store = SqliteStore::open(&path, clock.clone()).unwrap();
+        assert_eq!(store.namespace(), namespace);
+        assert!(store.get_ticket(name).await.unwrap().is_some());
+        assert_eq!(store.pin(name, b"a".to_vec()).await.unwrap(), "a");
+        assert!(store.take(name).await.unwrap().is_none());
+    }
+}
+
 #[test]
 fn a_newer_layout_is_refused_with_a_cure() {
     let folder = folder();
