@@ -11,7 +11,7 @@ use ipnet::IpNet;
 pub use super::identity_preset::{IdentityPreset, Preset};
 use crate::base::key_ring::KeyRing;
 use crate::base::secret_file::LiveSecret;
-use crate::model::access::{Access, LaneRule};
+use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
 use crate::model::pattern::PathPattern;
@@ -176,7 +176,12 @@ pub struct Route {
     pub preserve_host: bool,
     /// `None` only where no request can reach the session lane.
     pub access: Option<Access>,
+    /// Beats `access`.
+    pub deny: Vec<AccessRule>,
     pub rules: Vec<LaneRule>,
+    /// Whether `%2f` may stand in a path; session and deny lanes only.
+    pub encoded_slash: bool,
+    pub preflight: Preflight,
     pub identity: IdentityRules,
     /// `[route.ID.headers]`, beyond the preset.
     pub headers: Vec<CustomHeader>,
@@ -189,7 +194,10 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RouteHost {
     Exact(Authority),
-    /// Every host; public and deny lanes only.
+    /// `*.example.com`: every name below it, at any depth, not the name
+    /// itself. The host here is "example.com".
+    Below(Authority),
+    /// Every host; only lanes on which nobody is known.
     Any,
 }
 
@@ -319,6 +327,8 @@ pub struct Limits {
     pub provider_parallel: usize,
     pub store_timeout: Duration,
     pub login_starts_per_minute: u32,
+    /// Of one address, on the lanes public and backend-token.
+    pub open_requests_per_minute: u32,
     pub drain: Duration,
 }
 
@@ -343,6 +353,7 @@ impl Default for Limits {
             provider_parallel: 64,
             store_timeout: Duration::from_millis(500),
             login_starts_per_minute: 60,
+            open_requests_per_minute: 6000,
             drain: Duration::from_secs(300),
         }
     }

@@ -132,3 +132,20 @@ fn is_reserved(name: &HeaderName) -> bool {
     ];
     own.contains(name) || rerouting.iter().any(|prefix| text.starts_with(prefix))
 }
+
+/// Whether a client's header of this name never reaches an application as it
+/// was sent: the name is reserved, or of a family that is removed.
+pub(super) fn is_replaced_upstream(name: &HeaderName) -> bool {
+    const FAMILIES: [&str; 7] = [
+        "x-forwarded-",
+        "x-auth-request-",
+        "remote-",
+        "x-remote-",
+        "x-webauth-",
+        "x-vestibule-",
+        "impersonate-",
+    ];
+    let text = name.as_str();
+    *name != header::AUTHORIZATION
+        && (is_reserved(name) || FAMILIES.iter().any(|family| text.starts_with(family)))
+}

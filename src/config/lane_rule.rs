@@ -1,15 +1,17 @@
 //! `rules` of a route: which requests need a session, which are public, which
 //! are refused.
 
-use http::Method;
+use http::{HeaderName, Method};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::access::{self, RawAccess};
+use super::access::{self, RawAccess, RawAccessRule};
+use super::custom_header::is_replaced_upstream;
 use super::problems::Findings;
 use super::provider::ProviderNames;
 use super::raw::indexed;
 use crate::model::access::{Lane, LaneRule, Unauthenticated};
+use crate::model::header_pattern::{HeaderPattern, HeaderPatternError};
 use crate::model::pattern::PathPattern;
 
 /// The first rule that matches decides; what none matches needs a session.
@@ -20,21 +22,38 @@ pub(super) struct RawLaneRule {
     methods: Option<Vec<String>>,
     /// Pattern of the path. Required.
     path: Option<String>,
-    /// session, public (everybody, no identity) or deny (nobody). Required.
+    /// session, optional (everybody; who is signed in is told), public (everybody,
+    /// no identity), backend-token (a token that the application judges) or deny
+    /// (nobody). Required.
     lane: Option<RawLane>,
+    /// Header that the request must carry. Required in the backend-token lane, and only there.
+    header: Option<RawHeader>,
     /// Further conditions besides the route's access. Session lane only.
     access: Option<RawAccess>,
+    /// Who is refused all the same. Session lane only.
+    deny: Option<Vec<RawAccessRule>>,
     /// auto: page visits are sent to the sign-in; 401: never. Session lane only.
     unauthenticated: Option<RawUnauthenticated>,
-    /// Whether websockets may pass. Public lane only.
+    /// Whether websockets may pass without signing in. Lanes optional, public and backend-token.
     upgrade: Option<bool>,
 }
 
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawHeader {
+    /// Its name. Required.
+    name: Option<String>,
+    /// Regular expression for its whole value. Required.
+    matches: Option<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum RawLane {
     Session,
+    Optional,
     Public,
+    BackendToken,
     Deny,
 }
 
@@ -52,25 +71,47 @@ pub(super) fn check(
     providers: &ProviderNames,
     findings: &mut Findings,
 ) -> Vec<LaneRule> {
-    let mut out: Vec<LaneRule> = Vec::new();
-    let mut catch_all: Option<usize> = None;
+    let mut out: Vec<(usize, LaneRule)> = Vec::new();
     for (index, rule) in raw.iter().enumerate() {
         let key = format!("{key}[{index}]");
-        if let Some(first) = catch_all {
-            findings.error(
+        let Some(rule) = one(rule, &key, providers, findings) else {
+            continue;
+        };
+        let before = out.iter().find(|(_, earlier)| hides(earlier, &rule));
+        match before {
+            Some((first, earlier)) if earlier.takes_everything() => findings.error(
                 &key,
                 format!("can never be reached: rule {first} already takes every request"),
                 "put it further up, or remove it",
-            );
+            ),
+            Some((first, earlier)) => findings.error(
+                &key,
+                format!(
+                    "can never be reached: rule {first} ({}, {}) already takes its requests",
+                    earlier.path,
+                    earlier.lane.as_str()
+                ),
+                format!("put it before rule {first}: the first that matches decides"),
+            ),
+            None => {}
         }
-        if let Some(rule) = one(rule, &key, providers, findings) {
-            if rule.path.is_everything() && rule.methods.is_empty() {
-                catch_all = catch_all.or(Some(index));
-            }
-            out.push(rule);
-        }
+        out.push((index, rule));
     }
-    out
+    out.into_iter().map(|(_, rule)| rule).collect()
+}
+
+/// Whether `later` comes too late for every request that it is about. The odd
+/// spellings that open lanes leave to later rules are no reason to write one.
+fn hides(earlier: &LaneRule, later: &LaneRule) -> bool {
+    const NAMED: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let unnamed = |method: &Method| !NAMED.contains(&method.as_str());
+    let methods = if earlier.methods.is_empty() {
+        !(earlier.lane.is_open() && later.methods.iter().any(unnamed))
+    } else {
+        let listed = |method| earlier.methods.contains(method);
+        !later.methods.is_empty() && later.methods.iter().all(listed)
+    };
+    earlier.header.is_none() && methods && earlier.path.covers(&later.path)
 }
 
 fn one(
@@ -94,48 +135,159 @@ fn one(
     };
     let lane = match raw.lane {
         Some(RawLane::Session) => Some(Lane::Session),
+        Some(RawLane::Optional) => Some(Lane::Optional),
         Some(RawLane::Public) => Some(Lane::Public),
+        Some(RawLane::BackendToken) => Some(Lane::BackendToken),
         Some(RawLane::Deny) => Some(Lane::Deny),
         None => {
             findings.missing(
                 &at("lane"),
                 "is missing",
-                "write lane = \"session\", \"public\" or \"deny\"",
+                "write lane = \"session\", \"optional\", \"public\", \"backend-token\" or \"deny\"",
             );
             None
         }
     };
-    let mut only_in = |wanted: Lane, written: bool, name: &str| {
-        if let Some(lane) = lane.filter(|lane| written && *lane != wanted) {
+    let mut only_in = |fits: fn(Lane) -> bool, wanted: &str, written: bool, name: &str| {
+        if let Some(lane) = lane.filter(|lane| written && !fits(*lane)) {
             findings.error(
                 &at(name),
                 format!("has no meaning in the {} lane", lane.as_str()),
-                format!("remove it, or write lane = \"{}\"", wanted.as_str()),
+                format!("remove it, or write lane = \"{wanted}\""),
             );
         }
     };
-    only_in(Lane::Session, raw.access.is_some(), "access");
+    let session = |lane| lane == Lane::Session;
+    only_in(session, "session", raw.access.is_some(), "access");
+    only_in(session, "session", raw.deny.is_some(), "deny");
     only_in(
-        Lane::Session,
+        session,
+        "session",
         raw.unauthenticated.is_some(),
         "unauthenticated",
     );
-    only_in(Lane::Public, raw.upgrade.is_some(), "upgrade");
+    only_in(Lane::is_open, "public", raw.upgrade.is_some(), "upgrade");
+    let backend_token = |lane| lane == Lane::BackendToken;
+    only_in(
+        backend_token,
+        "backend-token",
+        raw.header.is_some(),
+        "header",
+    );
+    let token = lane.is_some_and(backend_token);
+    if token && raw.methods.is_none() {
+        findings.missing(
+            &at("methods"),
+            "is missing: this lane passes requests that nobody signed in for",
+            "name the methods that the application's own clients use, such as [\"POST\"]",
+        );
+    }
+    let header = match &raw.header {
+        Some(raw) if token => header(raw, &at("header"), findings),
+        None if token => {
+            findings.missing(
+                &at("header"),
+                "is missing: without a token this lane would be public",
+                "write header = { name = \"authorization\", matches = \"^[A-Za-z0-9._=-]{40,}$\" } with the shape of the application's tokens",
+            );
+            None
+        }
+        _ => None,
+    };
     let access = match &raw.access {
         Some(access) => Some(access::check(access, &at("access"), providers, findings)?),
         None => None,
     };
+    let deny = access::deny(raw.deny.as_deref(), &at("deny"), providers, findings);
+    if token && header.is_none() {
+        return None;
+    }
     Some(LaneRule {
         methods,
         path: path?,
+        header,
         lane: lane?,
         access,
+        deny,
         unauthenticated: match raw.unauthenticated {
             Some(RawUnauthenticated::Status401) => Unauthenticated::Status401,
             Some(RawUnauthenticated::Auto) | None => Unauthenticated::Auto,
         },
         upgrade: raw.upgrade.unwrap_or(false),
     })
+}
+
+fn header(raw: &RawHeader, key: &str, findings: &mut Findings) -> Option<HeaderPattern> {
+    let at = |name: &str| format!("{key}.{name}");
+    let name = match raw
+        .name
+        .as_deref()
+        .map(|text| (text, HeaderName::from_bytes(text.as_bytes())))
+    {
+        Some((_, Ok(name))) => Some(name),
+        Some((text, Err(_))) => {
+            findings.error(
+                &at("name"),
+                format!("\"{text}\" is not the name of a header"),
+                "write the header that carries the token, such as \"authorization\"",
+            );
+            None
+        }
+        None => {
+            findings.missing(
+                &at("name"),
+                "is missing",
+                "write the header that carries the token, such as \"authorization\"",
+            );
+            None
+        }
+    };
+    let name = name.filter(|name| {
+        let lost = is_replaced_upstream(name);
+        if lost {
+            findings.error(
+                &at("name"),
+                format!("{name} does not reach the application as the client wrote it"),
+                "name the header in which the application expects its token, such as \"authorization\"",
+            );
+        }
+        !lost
+    });
+    let Some(written) = raw.matches.as_deref() else {
+        findings.missing(
+            &at("matches"),
+            "is missing",
+            "write an expression for the whole value, such as \"^[A-Za-z0-9._=-]{40,}$\"",
+        );
+        return None;
+    };
+    let name = name?;
+    match HeaderPattern::parse(name, written) {
+        Ok(pattern) => {
+            let short = ["x", "0", "Bearer x", "token x", "Basic eA=="];
+            if short
+                .iter()
+                .any(|value| pattern.matches_value(value.as_bytes()))
+            {
+                findings.warning(
+                    &at("matches"),
+                    "also matches values that are much shorter than any token",
+                    "say how long the application's tokens are, as in \"^[A-Za-z0-9._=-]{40,}$\"",
+                );
+            }
+            Some(pattern)
+        }
+        Err(error) => {
+            let cure = match &error {
+                HeaderPatternError::MatchesEmpty => {
+                    "write how long the application's tokens are, as in \"^[A-Za-z0-9._=-]{40,}$\""
+                }
+                _ => "write a regular expression without look-around and back references",
+            };
+            findings.error(&at("matches"), format!("\"{written}\" {error}"), cure);
+            None
+        }
+    }
 }
 
 fn methods(raw: Option<&[String]>, key: &str, findings: &mut Findings) -> Vec<Method> {

@@ -49,6 +49,8 @@ pub(super) struct RawLimits {
     store_timeout: Option<RawDuration>,
     /// Sign-ins that one address may begin in a minute.
     login_starts_per_minute: Option<u32>,
+    /// Requests that one address may send in a minute where nobody has to sign in.
+    open_requests_per_minute: Option<u32>,
     /// How long running requests may go on at a stop.
     drain: Option<RawDuration>,
 }
@@ -86,6 +88,7 @@ pub(super) fn check(raw: &RawLimits, findings: &mut Findings) -> Limits {
         provider_parallel: count,
         store_timeout: duration,
         login_starts_per_minute: small_count,
+        open_requests_per_minute: small_count,
         drain: duration,
     };
     if checked.request_head < LEAST_HEAD {
@@ -109,7 +112,7 @@ fn count(raw: Option<&u32>, key: &str, standard: usize, findings: &mut Findings)
 
 fn small_count(raw: Option<&u32>, key: &str, standard: u32, findings: &mut Findings) -> u32 {
     match raw {
-        Some(0) => findings.error(key, "is zero: nobody could sign in", "write at least 1"),
+        Some(0) => findings.error(key, "is zero: nothing could pass", "write at least 1"),
         Some(number) => return *number,
         None => {}
     }

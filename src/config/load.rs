@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::checked::{Config, HeaderSource, Server, Shadow, Store};
+use super::checked::{Config, HeaderSource, Route, Server, Shadow, Store};
 use super::keys::Writing;
 use super::problems::{Findings, Problem, Problems};
 use super::provider;
@@ -13,9 +13,11 @@ use super::raw::RawConfig;
 use super::route::Surroundings;
 use super::session::RawStore;
 use super::{
-    admin, environment, keys, limits, log, pages, redis, route, server, session, shadow, shape,
-    trace, tree,
+    admin, environment, issuer_lane, keys, limits, log, pages, redis, route, server, session,
+    shadow, shape, trace, tree,
 };
+use crate::model::access::{Access, AccessRule};
+use crate::model::identity::ProviderId;
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -181,6 +183,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         listen: &server.listen,
     };
     let routes = route::check(&raw.route, &raw.route_defaults, &around, findings);
+    issuer_lane::check(&providers, &routes, server.public_url.as_ref(), findings);
     let pages = pages::check(&raw.pages, base_dir, findings);
     let limits = limits::check(&raw.limits, findings);
     let store = store(raw, folders, findings);
@@ -193,10 +196,12 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
     let trace = trace::check(&raw.trace, &names, findings);
     let shadow = shadow(raw, folders, findings);
 
-    let wanted = routes.iter().flat_map(|route| &route.headers);
-    for header in wanted {
-        if let HeaderSource::Claim(claim) = &header.value {
-            for provider in providers.values_mut() {
+    for route in &routes {
+        for (claim, of) in wanted_claims(route) {
+            let asked = providers
+                .values_mut()
+                .filter(|provider| of.is_none_or(|id| provider.id == *id));
+            for provider in asked {
                 if !provider.claims.extra.contains(claim) {
                     provider.claims.extra.push(claim.clone());
                 }
@@ -271,6 +276,29 @@ fn shadow(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Op
             None
         }
     }
+}
+
+/// The claims that a route puts into headers or judges by, and whose they are.
+fn wanted_claims(route: &Route) -> Vec<(&String, Option<&ProviderId>)> {
+    let mut out = Vec::new();
+    for header in &route.headers {
+        if let HeaderSource::Claim(claim) = &header.value {
+            out.push((claim, None));
+        }
+    }
+    let accesses = route.rules.iter().map(|rule| &rule.access);
+    let accesses = accesses.chain([&route.access]).flatten();
+    let mut people: Vec<&AccessRule> = accesses.flat_map(Access::rules).collect();
+    people.extend(&route.deny);
+    people.extend(route.rules.iter().flat_map(|rule| &rule.deny));
+    for rule in people {
+        out.extend(
+            rule.claims
+                .keys()
+                .map(|claim| (claim, rule.provider.as_ref())),
+        );
+    }
+    out
 }
 
 fn store(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Option<Store> {

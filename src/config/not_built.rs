@@ -2,26 +2,15 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 8] = [
     "server.tls",
     "admin.socket",
     "admin.token_file",
     "session.max_stale",
     "provider.ID.rotation_grace",
     "provider.ID.namespace",
-    "route.ID.preflight",
-    "route.ID.deny",
-    "route.ID.encoded_slash",
-    "route.ID.rules[].header",
-    "route.ID.rules[].deny",
-    "access[].subjects",
-    "access[].usernames",
-    "access[].claims",
-    "access[].client_networks",
     "access[].acr",
     "forward_auth",
-    "route_defaults.preflight",
-    "route_defaults.deny",
 ];
 
 /// Values, by the last name of their key.
@@ -51,7 +40,7 @@ const VALUES: [(&str, &[&str]); 3] = [
             "facebook",
         ],
     ),
-    ("lane", &["optional", "backend-token", "machine-token"]),
+    ("lane", &["machine-token"]),
     ("listen", &["systemd"]),
 ];
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::access::{self, RawAccess};
+use super::access::{self, RawAccess, RawAccessRule};
 use super::checked::{ListenAddr, Route, RouteHost, SameSite};
 use super::identity_rules::{self, RawIdentity, RawNamespace, RawUserFrom};
 use super::lane_rule::{self, RawLaneRule, pattern};
@@ -15,13 +15,13 @@ use super::provider::ProviderNames;
 use super::quantity::{RawDuration, RawSize, duration, size_or_unlimited};
 use super::raw::{OneOrMany, is_good_id};
 use super::{custom_header, route_conflict, route_host, upstream};
-use crate::model::access::{Lane, LaneRule};
+use crate::model::access::{LaneRule, Preflight};
 use crate::model::origin::Origin;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawRoute {
-    /// Hosts it answers for; "*" is every host. Default: that of server.public_url.
+    /// Hosts it answers for; "*.example.com" is every name below, "*" every host. Default: that of server.public_url.
     host: Option<OneOrMany>,
     /// Pattern of the paths it answers for.
     path: Option<String>,
@@ -31,8 +31,14 @@ pub(super) struct RawRoute {
     preserve_host: Option<bool>,
     /// Who may pass. Required unless the rules leave no session lane.
     access: Option<RawAccess>,
+    /// Who is refused, whatever access says.
+    deny: Option<Vec<RawAccessRule>>,
     /// Exceptions for methods and paths; the first that matches decides.
     rules: Option<Vec<RawLaneRule>>,
+    /// Whether paths may hold an encoded slash (`%2f`). Session and deny lanes only.
+    encoded_slash: Option<bool>,
+    /// What happens to CORS preflights, which never carry a session.
+    preflight: Option<RawPreflight>,
     /// Which headers tell the application who is there.
     identity: Option<RawIdentity>,
     /// What the application knows people by.
@@ -51,6 +57,15 @@ pub(super) struct RawRoute {
     response_timeout: Option<RawDuration>,
     /// Largest request body, or "unlimited".
     max_body: Option<RawSize>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawPreflight {
+    /// Like every other request.
+    Session,
+    /// They go to the application, without identity and cookies.
+    Pass,
 }
 
 /// What routes depend on.
@@ -88,10 +103,18 @@ pub(super) fn check(
         out.extend(one(&written, around, findings));
     }
     route_conflict::check(&out, findings);
-    let is_any = |route: &Route| route.hosts.contains(&RouteHost::Any);
+    // exact hosts, then names below one, then any
+    let width = |route: &Route| {
+        let one = |host: &RouteHost| match host {
+            RouteHost::Exact(_) => 0,
+            RouteHost::Below(_) => 1,
+            RouteHost::Any => 2,
+        };
+        route.hosts.iter().map(one).max()
+    };
     out.sort_by_key(|route| {
         let length = route.path.as_str().len();
-        (is_any(route), std::cmp::Reverse(length), route.id.clone())
+        (width(route), std::cmp::Reverse(length), route.id.clone())
     });
     out
 }
@@ -161,11 +184,21 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
             "write access = \"signed-in\", or a list such as [{ groups = [\"staff\"] }]; a route without sign-in ends its rules with { path = \"/*\", lane = \"public\" } or \"deny\"",
         );
     }
-    if let (Some(_), false) = (&written.own.access, needs_session) {
+    let (raw, key) = written.get("deny", |route| &route.deny);
+    let deny = access::deny(raw.map(Vec::as_slice), &key, around.providers, findings);
+    let without_effect = [
+        ("access", written.own.access.is_some()),
+        ("deny", written.own.deny.is_some()),
+        ("encoded_slash", written.own.encoded_slash == Some(true)),
+    ];
+    for (name, _) in without_effect
+        .iter()
+        .filter(|(_, written)| *written && !needs_session && rules_known)
+    {
         findings.error(
-            &format!("route.{}.access", written.id),
+            &format!("route.{}.{name}", written.id),
             "has no effect: the last rule takes every request, and none needs a session",
-            "remove access, or remove that rule",
+            format!("remove {name}, or remove that rule"),
         );
     }
     if needs_session && rules_known {
@@ -194,7 +227,13 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
         upstream: upstream?,
         preserve_host: flag("preserve_host", |route| &route.preserve_host, true),
         access,
+        deny,
         rules,
+        encoded_slash: flag("encoded_slash", |route| &route.encoded_slash, false),
+        preflight: match written.get("preflight", |route| &route.preflight).0 {
+            Some(RawPreflight::Pass) => Preflight::Pass,
+            Some(RawPreflight::Session) | None => Preflight::Session,
+        },
         identity,
         headers,
         pass_access_token: flag("pass_access_token", |route| &route.pass_access_token, false),
@@ -203,14 +242,14 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
     })
 }
 
-/// Whether some request can need a session: unless a rule for everything
-/// comes first.
+/// Whether it can matter who is signed in: unless a rule for everything comes
+/// first.
 fn has_session_lane(rules: &[LaneRule]) -> bool {
     for rule in rules {
-        if rule.lane == Lane::Session {
+        if rule.lane.knows_people() {
             return true;
         }
-        if rule.path.is_everything() && rule.methods.is_empty() {
+        if rule.takes_everything() {
             return false;
         }
     }

@@ -1,9 +1,11 @@
 //! `host` of a route, and whether a session can be known there.
 
+use super::address::Complaint;
 use super::checked::{RouteHost, SameSite};
 use super::problems::Findings;
 use super::raw::OneOrMany;
 use super::route::Surroundings;
+use super::server::is_public_suffix;
 use super::session::is_within;
 use crate::model::origin::Authority;
 
@@ -38,22 +40,21 @@ pub(super) fn check(
                 RouteHost::Exact(authority)
             }
             Err(_) if text == "*" => RouteHost::Any,
-            Err(_) if text.contains('*') => {
-                findings.error(
-                    &key,
-                    "hosts with a \"*\" in them are not built yet",
-                    "name each host; \"*\" alone is every host, without sign-in",
-                );
-                continue;
-            }
+            Err(_) if text.contains('*') => match below(text, around) {
+                Ok(host) => host,
+                Err(complaint) => {
+                    findings.error(&key, complaint.what, complaint.cure);
+                    continue;
+                }
+            },
             Err(error) => {
                 let bare = text.rsplit("://").next().unwrap_or(text);
                 let bare = bare.split('/').next().unwrap_or(bare);
-                findings.error(
-                    &key,
-                    format!("\"{text}\" is {error}"),
-                    format!("write only the host: \"{bare}\""),
-                );
+                let cure = match bare.strip_prefix('.') {
+                    Some(domain) => format!("write \"*.{domain}\" for every name below it"),
+                    None => format!("write only the host: \"{bare}\""),
+                };
+                findings.error(&key, format!("\"{text}\" is {error}"), cure);
                 continue;
             }
         };
@@ -64,6 +65,40 @@ pub(super) fn check(
         }
     }
     out
+}
+
+/// `*.example.com`, perhaps with a port.
+fn below(text: &str, around: &Surroundings<'_>) -> Result<RouteHost, Complaint> {
+    let rest = text.strip_prefix("*.").filter(|rest| !rest.contains('*'));
+    let Some(rest) = rest else {
+        return Err(Complaint::new(
+            format!("\"{text}\" has a \"*\" that is not the whole first part"),
+            "write \"*.example.com\" for every name below it, or name each host",
+        ));
+    };
+    let Ok(mut authority) = Authority::parse(rest) else {
+        return Err(Complaint::new(
+            format!("\"{rest}\" is no host name"),
+            "write \"*.\" and a domain, such as \"*.example.com\"",
+        ));
+    };
+    let host = authority.host.as_str();
+    if host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok() {
+        return Err(Complaint::new(
+            format!("\"{rest}\" is an address: there are no names below it"),
+            "name the address itself",
+        ));
+    }
+    // A name of one label is somebody's own network, "localhost" for one.
+    if host.contains('.') && is_public_suffix(host) {
+        return Err(Complaint::new(
+            format!("\"{host}\" is a public suffix: strangers own names below it"),
+            "name a domain that is yours alone, such as \"*.example.com\"",
+        ));
+    }
+    let usual = around.public_url.map(|url| url.scheme.default_port());
+    authority.port = authority.port.filter(|port| Some(*port) != usual);
+    Ok(RouteHost::Below(authority))
 }
 
 /// Hosts outside the cookie scope of `public_url`'s host have sign-ins handed
@@ -78,29 +113,54 @@ pub(super) fn within_scope(
         return;
     };
     for host in hosts {
-        let RouteHost::Exact(authority) = host else {
-            findings.error(
-                key,
-                "\"*\" cannot need a session: the cookie belongs to named hosts",
-                "name the hosts, or end the rules with { path = \"/*\", lane = \"public\" } or \"deny\"",
-            );
-            continue;
+        let (authority, exact) = match host {
+            RouteHost::Exact(authority) => (authority, true),
+            RouteHost::Below(authority) => (authority, false),
+            RouteHost::Any => {
+                findings.error(
+                    key,
+                    "\"*\" cannot need a session: the cookie belongs to named hosts",
+                    "name the hosts, or end the rules with { path = \"/*\", lane = \"public\" } or \"deny\"",
+                );
+                continue;
+            }
         };
         let host = authority.host.as_str();
         let shared = around
             .cookie_domain
             .is_some_and(|domain| is_within(host, domain) && is_within(home, domain));
-        if host == home || shared {
+        if (exact && host == home) || shared {
             continue;
         }
-        if around.same_site == SameSite::Strict {
-            findings.error(
-                key,
-                format!(
-                    "signing in at {home} is handed over to {host} by a redirect, which a cookie with same_site = \"strict\" does not survive"
-                ),
-                "write session.same_site = \"lax\", or use hosts that share session.cookie_domain",
-            );
+        if exact {
+            if around.same_site == SameSite::Strict {
+                findings.error(
+                    key,
+                    format!(
+                        "signing in at {home} is handed over to {host} by a redirect, which a cookie with same_site = \"strict\" does not survive"
+                    ),
+                    "write session.same_site = \"lax\", or use hosts that share session.cookie_domain",
+                );
+            }
+            continue;
         }
+        // Each name below a wildcard would need a hand-off of its own.
+        // the last numbers of an address are no domain
+        let is_name = home.parse::<std::net::Ipv4Addr>().is_err() && !home.starts_with('[');
+        let parent = psl::domain_str(home).filter(|_| is_name);
+        let cure = match parent.filter(|parent| is_within(host, parent)) {
+            Some(parent) => format!(
+                "write session.cookie_domain = \"{parent}\": every server below it then receives the cookie"
+            ),
+            None => format!(
+                "use a host below the same domain as {home} and session.cookie_domain, or a gateway of its own"
+            ),
+        };
+        let some = if exact { "" } else { "a host below " };
+        findings.error(
+            key,
+            format!("somebody who signs in at {home} would not be signed in at {some}{host}"),
+            cure,
+        );
     }
 }

@@ -91,7 +91,7 @@ fn collect(schema: &Value, root: &Value, key: &str, out: &mut Vec<String>) {
         }
     }
     if schema["additionalProperties"].is_object() {
-        let id = if key.ends_with("headers") {
+        let id = if key.ends_with("headers") || key.ends_with("].claims") {
             "NAME"
         } else {
             "ID"

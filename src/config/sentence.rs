@@ -1,7 +1,7 @@
 //! What a configuration means, in sentences: who gets in where.
 
 use super::checked::{Config, Route, RouteHost};
-use crate::model::access::{Access, AccessRule, Lane, LaneRule};
+use crate::model::access::{Access, AccessRule, Lane, LaneRule, Preflight};
 
 /// The addresses to register at the providers, each with the provider's name.
 pub fn redirect_uris(config: &Config) -> Vec<(String, String)> {
@@ -37,14 +37,21 @@ fn of_route(config: &Config, route: &Route) -> Vec<String> {
         .iter()
         .map(|host| match host {
             RouteHost::Exact(authority) => authority.to_string(),
+            RouteHost::Below(authority) => format!("*.{authority}"),
             RouteHost::Any => "any other host".to_owned(),
         })
         .collect();
     let hosts = hosts.join(", ");
     let mut out = Vec::new();
     let mut open_end = true;
+    if route.preflight == Preflight::Pass {
+        out.push(format!(
+            "{hosts}{}: CORS preflights of everybody, without identity and cookies",
+            route.path
+        ));
+    }
     for rule in &route.rules {
-        let everything = rule.path.is_everything() && rule.methods.is_empty();
+        let everything = rule.takes_everything();
         open_end &= !everything;
         let place = if everything {
             rest(&hosts, route, !out.is_empty())
@@ -59,9 +66,26 @@ fn of_route(config: &Config, route: &Route) -> Vec<String> {
             .access
             .as_ref()
             .map_or_else(|| "nobody".to_owned(), |access| people(config, access));
-        out.push(format!("{place}: {who}"));
+        let never = except(config, &[&route.deny]);
+        out.push(format!("{place}: {who}{never}"));
     }
     out
+}
+
+/// Whom `deny` takes out again.
+fn except(config: &Config, denied: &[&[AccessRule]]) -> String {
+    let rules: Vec<String> = denied
+        .iter()
+        .flat_map(|rules| rules.iter())
+        .map(|rule| person(config, rule))
+        .collect();
+    if rules.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; but never {}, nor anybody of whom that cannot be told",
+        rules.join(", nor ")
+    )
 }
 
 fn rest(hosts: &str, route: &Route, after_rules: bool) -> String {
@@ -82,24 +106,56 @@ fn methods(rule: &LaneRule) -> String {
 }
 
 fn of_rule(config: &Config, route: &Route, rule: &LaneRule) -> String {
+    let never = except(config, &[&route.deny, &rule.deny]);
     match rule.lane {
-        Lane::Public if rule.upgrade => {
-            "everybody, without signing in, also by websocket".to_owned()
+        Lane::Optional => {
+            let who = route
+                .access
+                .as_ref()
+                .map_or_else(|| "nobody".to_owned(), |access| people(config, access));
+            format!(
+                "everybody, without signing in{}; told to the application: {who}{never}",
+                by_websocket(rule)
+            )
         }
-        Lane::Public => "everybody, without signing in".to_owned(),
-        Lane::Deny => "nobody".to_owned(),
-        Lane::Session => match (&rule.access, &route.access) {
-            (Some(access), None | Some(Access::SignedIn)) => people(config, access),
-            (Some(access), Some(outer)) => {
+        Lane::BackendToken => {
+            let header = rule.header.as_ref().map_or_else(String::new, |header| {
                 format!(
-                    "{}, out of these: {}",
-                    people(config, access),
-                    people(config, outer)
+                    " with a header {} of the form {}",
+                    header.name,
+                    header.as_str()
                 )
-            }
-            (None, Some(access)) => people(config, access),
-            (None, None) => "nobody".to_owned(),
-        },
+            });
+            format!(
+                "everybody{header}, without signing in{}; only the application judges the token",
+                by_websocket(rule)
+            )
+        }
+        Lane::Public => format!("everybody, without signing in{}", by_websocket(rule)),
+        Lane::Deny => "nobody".to_owned(),
+        Lane::Session => {
+            let who = match (&rule.access, &route.access) {
+                (Some(access), None | Some(Access::SignedIn)) => people(config, access),
+                (Some(access), Some(outer)) => {
+                    format!(
+                        "{}, out of these: {}",
+                        people(config, access),
+                        people(config, outer)
+                    )
+                }
+                (None, Some(access)) => people(config, access),
+                (None, None) => "nobody".to_owned(),
+            };
+            format!("{who}{never}")
+        }
+    }
+}
+
+const fn by_websocket(rule: &LaneRule) -> &'static str {
+    if rule.upgrade {
+        ", also by websocket"
+    } else {
+        ""
     }
 }
 
@@ -135,6 +191,23 @@ fn person(config: &Config, rule: &AccessRule) -> String {
     if !rule.email_domains.is_empty() {
         conditions.push(format!("has an address at {}", any(&rule.email_domains)));
     }
+    if !rule.subjects.is_empty() {
+        conditions.push(format!("has the subject {}", any(&rule.subjects)));
+    }
+    if !rule.usernames.is_empty() {
+        conditions.push(format!("has the user name {}", any(&rule.usernames)));
+    }
+    for (claim, values) in &rule.claims {
+        conditions.push(format!("has {} in the claim {claim}", any(values)));
+    }
+    if !rule.client_networks.is_empty() {
+        let networks: Vec<String> = rule
+            .client_networks
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        conditions.push(format!("comes from {}", any(&networks)));
+    }
     let with = rule.provider.as_ref().map(|id| {
         let name = config
             .providers
@@ -166,5 +239,8 @@ pub fn notes(config: &Config) -> Vec<String> {
             shadow.file.display()
         )
     });
-    shared.into_iter().chain(shadow).collect()
+    let encoded = config.routes.iter().filter(|route| route.encoded_slash).map(|route| {
+        format!("route.{} takes encoded slashes: rules with lane \"deny\" or \"session\" see them as slashes, the application may not", route.id)
+    });
+    shared.into_iter().chain(shadow).chain(encoded).collect()
 }

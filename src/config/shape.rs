@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::problems::Findings;
 use super::schema::resolve;
 use super::tree::{Node, child_key};
-use super::{foreign_key, not_built, quantity};
+use super::{foreign_key, not_built, peer_word, quantity};
 
 pub(super) fn check(tree: &mut Node, schema: &Value, findings: &mut Findings) {
     let mut checker = Checker {
@@ -123,7 +123,10 @@ impl Checker<'_> {
             );
             return;
         }
-        if let Some(cure) = foreign_key::cure(name) {
+        let of_routes = here.key.starts_with("route");
+        if let Some(cure) = peer_word::key(name).filter(|_| of_routes) {
+            self.findings.error(&here.key, "is not a known key", cure);
+        } else if let Some(cure) = foreign_key::cure(name) {
             self.findings
                 .error(&here.key, "is a key of another gateway", cure);
             return;
@@ -172,9 +175,11 @@ impl Checker<'_> {
                 .error(&here.key, format!("\"{written}\" is not built yet"), cure);
             return false;
         }
-        let cure = match nearest(written, words) {
-            Some(close) => format!("did you mean \"{close}\"?"),
-            None => format!("use {listed}"),
+        let name = here.pattern.rsplit('.').next().unwrap_or_default();
+        let cure = match (nearest(written, words), peer_word::value(name, written)) {
+            (Some(close), _) => format!("did you mean \"{close}\"?"),
+            (None, Some(cure)) => cure.to_owned(),
+            (None, None) => format!("use {listed}"),
         };
         self.findings
             .error(&here.key, format!("\"{written}\" is not {listed}"), cure);

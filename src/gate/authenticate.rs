@@ -58,6 +58,26 @@ impl Gate {
         }
     }
 
+    /// Who is there as far as that is known without waiting for a provider:
+    /// for lanes that also take nobody. A store that cannot be reached, and a
+    /// session that only a refresh could bring back, are nobody for now.
+    pub(super) async fn recognise_at_once(
+        &self,
+        scope: Option<&Scope>,
+        cookies: &[&[u8]],
+        wants_tokens: bool,
+    ) -> Option<Box<Session>> {
+        let Authentication::SignedIn { session, .. } = self.recognise(scope, cookies).await else {
+            return None;
+        };
+        let session = self.refresher.fresh_at_once(*session, wants_tokens)?;
+        if let Err(error) = self.sessions.touch(&session).await {
+            // The idle time is kept here and written again later.
+            tracing::warn!(reason = error.reason(), "idle time could not be written");
+        }
+        Some(Box::new(session))
+    }
+
     /// Whose session it is, without asking the provider for fresh tokens: for
     /// ending it, which must work while the provider is down.
     ///

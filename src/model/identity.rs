@@ -39,8 +39,8 @@ pub struct Identity {
     pub email: Option<String>,
     pub email_verified: bool,
     pub groups: Groups,
-    /// Further claims that some route wants in a header, by their name in the
-    /// configuration.
+    /// Further claims that some route wants in a header or judges by, by their
+    /// name in the configuration. `null`: it is there and was not kept.
     pub claims: BTreeMap<String, serde_json::Value>,
     /// The provider's own session id (`sid`), for sign-out at the provider.
     pub provider_session: Option<String>,

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod context;
+pub mod header_pattern;
 pub mod identity;
 pub mod origin;
 pub mod path_text;

@@ -7,19 +7,28 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathFault {
     DotSegment,
-    EncodedSlash,
     Backslash,
     Nul,
     BadEscape,
     RawByte,
 }
 
-/// True if `path` is canonical, false if it is merely acceptable.
+/// What an acceptable path is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Judged {
+    pub canonical: bool,
+    /// It holds `%2f`, which only a route that asks for it takes. Never
+    /// canonical.
+    pub encoded_slash: bool,
+}
+
+/// Whether a path is acceptable, and whether it is canonical.
 ///
 /// One pass without allocation as long as there is neither `%` nor `;`.
-pub fn judge(path: &str) -> Result<bool, PathFault> {
+pub fn judge(path: &str) -> Result<Judged, PathFault> {
     let bytes = path.as_bytes();
     let mut canonical = true;
+    let mut encoded_slash = false;
     let mut escaped = false;
     let mut parameters = false;
     let mut at = 0;
@@ -30,7 +39,10 @@ pub fn judge(path: &str) -> Result<bool, PathFault> {
             b'%' => {
                 let decoded = escape(bytes, at).ok_or(PathFault::BadEscape)?;
                 match decoded {
-                    b'/' => return Err(PathFault::EncodedSlash),
+                    b'/' => {
+                        encoded_slash = true;
+                        canonical = false;
+                    }
                     b'\\' => return Err(PathFault::Backslash),
                     0 => return Err(PathFault::Nul),
                     _ => canonical &= needs_escape(decoded),
@@ -63,7 +75,10 @@ pub fn judge(path: &str) -> Result<bool, PathFault> {
     } else if (parameters || path.contains("/.")) && has_dot_segment(bytes) {
         return Err(PathFault::DotSegment);
     }
-    Ok(canonical)
+    Ok(Judged {
+        canonical,
+        encoded_slash,
+    })
 }
 
 /// See `Target::lenient_reading`. For a path that `judge` accepts.

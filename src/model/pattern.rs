@@ -140,6 +140,39 @@ impl PathPattern {
         asked.next().is_some() == self.open
     }
 
+    /// Whether every path that `other` matches is matched by this one too.
+    pub fn covers(&self, other: &Self) -> bool {
+        let long_enough = if self.open {
+            other.segments.len() > self.segments.len()
+                || (other.open && other.segments.len() == self.segments.len())
+        } else {
+            !other.open && other.segments.len() == self.segments.len()
+        };
+        let narrower = |(own, other): (&Segment, &Segment)| match (own, other) {
+            (Segment::Any, Segment::Any) => true,
+            (Segment::Any, Segment::Literal { written, .. }) => !written.is_empty(),
+            (own, other) => own == other,
+        };
+        long_enough && self.segments.iter().zip(&other.segments).all(narrower)
+    }
+
+    /// Whether both match some path, or spellings of one path, and neither is
+    /// the more specific one.
+    pub fn collides_with(&self, other: &Self) -> bool {
+        let rank = |pattern: &Self| {
+            let any = |segment: &&Segment| **segment == Segment::Any;
+            let wild = pattern.segments.iter().filter(any).count();
+            (pattern.segments.len(), pattern.open, wild)
+        };
+        let meets = |(own, other): (&Segment, &Segment)| match (own, other) {
+            (Segment::Literal { lenient: own, .. }, Segment::Literal { lenient: other, .. }) => {
+                own == other
+            }
+            _ => true,
+        };
+        rank(self) == rank(other) && self.segments.iter().zip(&other.segments).all(meets)
+    }
+
     /// The more specific pattern first: more segments, then exact before
     /// open, then more literal ones, then the longer text, then the alphabet.
     pub fn by_specificity(&self, other: &Self) -> Ordering {
@@ -171,9 +204,9 @@ impl Segment {
             return Err(PatternError::PartialStar);
         }
         match path_text::judge(&format!("/{text}")) {
-            Ok(true) => {}
+            Ok(judged) if judged.canonical => {}
             Err(path_text::PathFault::DotSegment) => return Err(PatternError::DotSegment),
-            Ok(false) | Err(_) => return Err(PatternError::Escape),
+            Ok(_) | Err(_) => return Err(PatternError::Escape),
         }
         let rooted = format!("/{text}");
         let lenient = path_text::lenient_reading(&rooted)[1..].to_owned();

@@ -8,7 +8,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Uri};
 
 use super::origin::Authority;
-use super::path_text::{self, PathFault};
+use super::path_text::{self, Judged, PathFault};
 use crate::base::fault::{Blame, Fault};
 
 /// Method, authority and path of a request, all of them judged well-formed.
@@ -19,7 +19,7 @@ pub struct Target {
     pub authority: Authority,
     /// Path and query byte for byte as received, beginning with "/".
     pub path_and_query: PathAndQuery,
-    canonical: bool,
+    judged: Judged,
 }
 
 /// Why a request line or Host is refused: 400, and 405 for TRACE.
@@ -75,7 +75,6 @@ impl From<PathFault> for TargetError {
     fn from(fault: PathFault) -> Self {
         match fault {
             PathFault::DotSegment => Self::DotSegment,
-            PathFault::EncodedSlash => Self::EncodedSlash,
             PathFault::Backslash => Self::Backslash,
             PathFault::Nul => Self::Nul,
             PathFault::BadEscape => Self::BadEscape,
@@ -90,7 +89,8 @@ impl Target {
     /// The authority of an absolute-form target wins over Host (RFC 9112
     /// section 3.2.2); only there may Host be absent, which is how HTTP/2
     /// arrives. CONNECT and `OPTIONS *` are refused: there is no path to
-    /// judge. An encoded slash is refused as long as no route can ask for it.
+    /// judge. An encoded slash is let through here and refused by every route
+    /// that does not ask for it.
     ///
     /// A fragment (`#…`) in a request line is cut off by the `http` crate
     /// before this sees it. It is part of nothing that is judged or sent on.
@@ -108,12 +108,12 @@ impl Target {
         {
             return Err(TargetError::RawByte);
         }
-        let canonical = path_text::judge(path_and_query.path())?;
+        let judged = path_text::judge(path_and_query.path())?;
         Ok(Self {
             method: method.clone(),
             authority,
             path_and_query,
-            canonical,
+            judged,
         })
     }
 
@@ -129,7 +129,13 @@ impl Target {
     /// `//`, nothing encoded that need not be, no encoded separator or
     /// percent, and UTF-8 once decoded. Dot segments never get this far.
     pub fn is_canonical(&self) -> bool {
-        self.canonical
+        self.judged.canonical
+    }
+
+    /// The path holds `%2f`. It must not pass anywhere but on a route with
+    /// `encoded_slash`; see `RoutePolicy::takes`.
+    pub const fn has_encoded_slash(&self) -> bool {
+        self.judged.encoded_slash
     }
 
     /// The path as the most lenient upstream could read it: decoded until
@@ -328,14 +334,22 @@ mod tests {
 
     #[test]
     fn sec_path_07_encoded_separators() {
-        refused(
-            &[
-                "/public%2fadmin",
-                "/public%2Fadmin",
-                "/oauth2%2fcallback",
-                "/%2f",
-            ],
-            TargetError::EncodedSlash,
+        for slash in [
+            "/public%2fadmin",
+            "/public%2Fadmin",
+            "/oauth2%2fcallback",
+            "/%2f",
+        ] {
+            let target = get(slash).unwrap();
+            assert!(
+                target.has_encoded_slash() && !target.is_canonical(),
+                "{slash}"
+            );
+        }
+        assert!(!get("/public/%252f").unwrap().has_encoded_slash());
+        assert_eq!(
+            get("/public%2fAdmin").unwrap().lenient_reading(),
+            "/public/admin"
         );
         refused(&["/a%5cb", "/a%5Cb", "/a\\b"], TargetError::Backslash);
         refused(&["/a%00", "/public/%00/admin"], TargetError::Nul);

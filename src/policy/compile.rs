@@ -1,14 +1,17 @@
 //! The policy of one route, ready to be asked.
 
 use crate::config::checked;
-use crate::model::access::{Access, Lane, LaneRule};
+use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
+use crate::model::target::{Target, TargetError};
 
 /// Rules in the order in which they were written, and the route's access.
 #[derive(Debug, Clone)]
 pub struct RoutePolicy {
     pub(super) rules: Vec<LaneRule>,
     pub(super) access: Option<Access>,
-    grants: bool,
+    pub(super) deny: Vec<AccessRule>,
+    pub(super) preflight: Preflight,
+    encoded_slash: bool,
 }
 
 impl RoutePolicy {
@@ -16,12 +19,26 @@ impl RoutePolicy {
         Self {
             rules: route.rules.clone(),
             access: route.access.clone(),
-            grants: route.rules.iter().any(|rule| rule.lane == Lane::Public),
+            deny: route.deny.clone(),
+            preflight: route.preflight,
+            encoded_slash: route.encoded_slash,
         }
     }
 
     /// Whether some request may pass without anybody being signed in.
-    pub const fn has_public_lane(&self) -> bool {
-        self.grants
+    pub fn is_reachable_without_signing_in(&self) -> bool {
+        self.preflight == Preflight::Pass || self.rules.iter().any(|rule| rule.lane.is_open())
+    }
+
+    /// Refuses what only routes that ask for it take. Every way to a lane
+    /// asks this first.
+    ///
+    /// # Errors
+    /// An encoded slash that this route does not want.
+    pub const fn takes(&self, target: &Target) -> Result<(), TargetError> {
+        if target.has_encoded_slash() && !self.encoded_slash {
+            return Err(TargetError::EncodedSlash);
+        }
+        Ok(())
     }
 }

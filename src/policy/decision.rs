@@ -8,21 +8,28 @@ use crate::model::access::{Lane, Unauthenticated};
 /// compile.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Permit {
-    lane: Lane,
-    upgrade_allowed: bool,
+    pub(super) lane: Lane,
+    pub(super) upgrade_allowed: bool,
+    pub(super) carries_identity: bool,
+    pub(super) drops_cookies: bool,
 }
 
 impl Permit {
-    pub(super) const fn new(lane: Lane, upgrade_allowed: bool) -> Self {
-        Self {
-            lane,
-            upgrade_allowed,
-        }
-    }
-
-    /// Session or public. Identity travels on the session lane only.
+    /// Every lane but deny.
     pub const fn lane(&self) -> Lane {
         self.lane
+    }
+
+    /// Whether the upstream is told who asks: on the session lane, and on the
+    /// optional one for somebody whom the access rules admit.
+    pub const fn carries_identity(&self) -> bool {
+        self.carries_identity
+    }
+
+    /// Whether the Cookie header goes whole, not only our part of it: where
+    /// the application has its own token to judge, and for preflights.
+    pub const fn drops_cookies(&self) -> bool {
+        self.drops_cookies
     }
 
     /// Whether the connection may change its protocol (websocket).
@@ -32,7 +39,12 @@ impl Permit {
 
     #[cfg(test)]
     pub(crate) const fn for_tests(lane: Lane) -> Self {
-        Self::new(lane, matches!(lane, Lane::Session))
+        Self {
+            lane,
+            upgrade_allowed: matches!(lane, Lane::Session),
+            carries_identity: matches!(lane, Lane::Session),
+            drops_cookies: matches!(lane, Lane::BackendToken),
+        }
     }
 }
 
@@ -53,6 +65,10 @@ pub enum DenyReason {
     RouteDenies,
     #[error("no access rule admits this identity")]
     NotAdmitted,
+    #[error("a deny rule names this identity")]
+    Denied,
+    #[error("access depends on claims that the provider told in no readable form")]
+    ClaimsUnknown,
     #[error("access depends on groups that the provider did not tell")]
     GroupsUnknown,
     #[error("access depends on a mail address that the provider has not verified")]
@@ -68,6 +84,8 @@ impl Fault for DenyReason {
         match self {
             Self::RouteDenies => "route_denies",
             Self::NotAdmitted => "not_admitted",
+            Self::Denied => "denied_by_rule",
+            Self::ClaimsUnknown => "claims_unknown",
             Self::GroupsUnknown => "groups_unknown",
             Self::EmailUnverified => "email_unverified",
         }

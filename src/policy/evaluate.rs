@@ -1,13 +1,15 @@
 //! From target to lane, and from lane and identity to decision.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
-use http::Method;
+use http::{HeaderMap, Method, header};
 
+use super::admission::{Person, admits, spares};
 use super::compile::RoutePolicy;
 use super::decision::{Decision, DenyReason, Permit};
-use crate::model::access::{Access, AccessRule, Lane, LaneRule, Unauthenticated};
-use crate::model::identity::{Groups, Identity};
+use crate::model::access::{Lane, LaneRule, Preflight, Unauthenticated};
+use crate::model::identity::Identity;
 use crate::model::target::Target;
 
 /// The lane that a request takes on a route.
@@ -15,48 +17,104 @@ use crate::model::target::Target;
 pub struct LaneMatch<'a> {
     pub(super) policy: &'a RoutePolicy,
     rule: Option<(usize, &'a LaneRule)>,
+    /// The rule for another reading of the same path: an upstream may have
+    /// that one, so both must let pass.
+    also: Option<&'a LaneRule>,
+    preflight: bool,
+}
+
+/// What of a request the rules look at.
+struct Asked<'a> {
+    target: &'a Target,
+    headers: &'a HeaderMap,
+    reading: Option<Cow<'a, str>>,
 }
 
 impl RoutePolicy {
-    /// The first rule that matches method and path; without one, the session
-    /// lane. The query never counts, but a `_method` in it keeps a request
-    /// off the public lane: frameworks exist that obey it.
-    pub fn lane<'a>(&'a self, target: &Target) -> LaneMatch<'a> {
-        let mut reading = None;
-        let rule = self
-            .rules
-            .iter()
-            .enumerate()
-            .find(|(_, rule)| rule_matches(rule, target, &mut reading));
-        LaneMatch { policy: self, rule }
+    /// The first rule that matches method, path and header; without one, the
+    /// session lane. The query never counts, but a `_method` in it keeps a
+    /// request off the open lanes: frameworks exist that obey it.
+    ///
+    /// A target that [`RoutePolicy::takes`] refuses must not come here.
+    pub fn lane<'a>(&'a self, target: &Target, headers: &HeaderMap) -> LaneMatch<'a> {
+        let mut asked = Asked {
+            target,
+            headers,
+            reading: None,
+        };
+        let mut numbered = self.rules.iter().enumerate();
+        let rule = numbered.find(|(_, rule)| asked.as_written(rule) || asked.leniently(rule));
+        let also = match rule {
+            Some((index, rule)) if !rule.lane.is_open() => {
+                asked.other_reading(rule, &self.rules[index + 1..])
+            }
+            _ => None,
+        };
+        let denied = |rule: &LaneRule| rule.lane == Lane::Deny;
+        let preflight = self.preflight == Preflight::Pass
+            && asked.is_grantable()
+            && is_preflight(&target.method, headers)
+            && !rule.is_some_and(|(_, rule)| denied(rule))
+            && !also.is_some_and(denied);
+        LaneMatch {
+            policy: self,
+            rule,
+            also,
+            preflight,
+        }
     }
 }
 
-pub(super) fn rule_matches<'t>(
-    rule: &LaneRule,
-    target: &'t Target,
-    reading: &mut Option<Cow<'t, str>>,
-) -> bool {
-    let raw = rule.path.matches(target.path());
-    match rule.lane {
-        Lane::Public => {
-            raw && target.is_canonical()
-                && public_method(&rule.methods, &target.method)
-                && !names_a_method(target.query())
+impl<'a> Asked<'a> {
+    /// Byte for byte. Open lanes want a path of one reading.
+    fn as_written(&self, rule: &LaneRule) -> bool {
+        let path = rule.path.matches(self.target.path());
+        if !rule.lane.is_open() {
+            return path && guarded_method(&rule.methods, &self.target.method);
         }
-        Lane::Session | Lane::Deny => {
-            guarded_method(&rule.methods, &target.method)
-                && (raw
-                    || rule
-                        .path
-                        .matches_lenient(reading.get_or_insert_with(|| target.lenient_reading())))
+        path && self.is_grantable()
+            && granted_method(&rule.methods, &self.target.method)
+            && match (&rule.header, rule.lane) {
+                (Some(header), _) => header.matches(self.headers),
+                // Without one every request would pass.
+                (None, Lane::BackendToken) => false,
+                (None, _) => true,
+            }
+    }
+
+    /// As the most lenient upstream could read it; never to open a lane.
+    fn leniently(&mut self, rule: &LaneRule) -> bool {
+        if rule.lane.is_open() || !guarded_method(&rule.methods, &self.target.method) {
+            return false;
         }
+        let target = self.target;
+        let reading = self.reading.get_or_insert_with(|| target.lenient_reading());
+        rule.path.matches_lenient(reading)
+    }
+
+    fn is_grantable(&self) -> bool {
+        self.target.is_canonical() && !names_a_method(self.target.query())
+    }
+
+    /// `found` matches one reading of the path only: what does the other one
+    /// meet further down?
+    fn other_reading<'r>(
+        &mut self,
+        found: &LaneRule,
+        later: &'r [LaneRule],
+    ) -> Option<&'r LaneRule> {
+        let rule = match (self.as_written(found), self.leniently(found)) {
+            (true, false) => later.iter().find(|rule| self.leniently(rule)),
+            (false, true) => later.iter().find(|rule| self.as_written(rule)),
+            _ => None,
+        };
+        rule.filter(|rule| !rule.lane.is_open())
     }
 }
 
 /// Exact. Without a list, every method that HTTP itself defines: what we have
 /// no name for needs a session.
-pub(super) fn public_method(listed: &[Method], method: &Method) -> bool {
+fn granted_method(listed: &[Method], method: &Method) -> bool {
     const KNOWN: [Method; 7] = [
         Method::GET,
         Method::HEAD,
@@ -94,111 +152,109 @@ pub(super) fn names_a_method(query: Option<&str>) -> bool {
     })
 }
 
+/// What a browser sends before a request of another origin (Fetch section
+/// 4.8): one Origin, one method, and no content.
+fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
+    let once = |name: header::HeaderName| {
+        let mut values = headers.get_all(name).iter();
+        let first = values.next().filter(|_| values.next().is_none());
+        first.filter(|value| !value.is_empty())
+    };
+    let wanted = once(header::ACCESS_CONTROL_REQUEST_METHOD);
+    *method == Method::OPTIONS
+        && once(header::ORIGIN).is_some()
+        && wanted.is_some_and(|method| Method::from_bytes(method.as_bytes()).is_ok())
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+        && headers
+            .get_all(header::CONTENT_LENGTH)
+            .iter()
+            .all(|length| length.as_bytes() == b"0")
+}
+
 impl<'a> LaneMatch<'a> {
+    /// A preflight that passes is public.
     pub fn lane(&self) -> Lane {
+        if self.preflight {
+            return Lane::Public;
+        }
         self.rule.map_or(Lane::Session, |(_, rule)| rule.lane)
     }
 
     /// Which of the route's rules it is, counted from 0; `None` if none
-    /// matched.
+    /// matched, or a preflight passes them by.
     pub fn rule(&self) -> Option<(usize, &'a LaneRule)> {
-        self.rule
+        self.rule.filter(|_| !self.preflight)
     }
 
-    /// Public and deny lanes are decided without looking at `identity`. A
-    /// rule's access is ANDed with the route's.
-    pub fn decide(&self, identity: Option<&Identity>) -> Decision {
-        match self.lane() {
-            Lane::Deny => return Decision::Deny(DenyReason::RouteDenies),
-            Lane::Public => {
-                let upgrade = self.rule.is_some_and(|(_, rule)| rule.upgrade);
-                return Decision::Permit(Permit::new(Lane::Public, upgrade));
-            }
-            Lane::Session => {}
-        }
-        let Some(identity) = identity else {
-            return Decision::SignIn {
-                unauthenticated: self
-                    .rule
-                    .map_or(Unauthenticated::default(), |(_, rule)| rule.unauthenticated),
-            };
+    /// Open lanes and deny are decided without asking who it is, but that the
+    /// optional lane tells its upstream if it may. A rule's access is ANDed
+    /// with the route's. Nothing here may be kept for the next request: it
+    /// may come from elsewhere.
+    pub fn decide(&self, identity: Option<&Identity>, client: IpAddr) -> Decision {
+        let upgrade = self.rule().is_some_and(|(_, rule)| rule.upgrade);
+        let person = identity.map(|identity| Person { identity, client });
+        let open = |lane| Permit {
+            lane,
+            upgrade_allowed: upgrade,
+            carries_identity: false,
+            drops_cookies: lane == Lane::BackendToken || self.preflight,
         };
-        let of_rule = self.rule.and_then(|(_, rule)| rule.access.as_ref());
-        let of_route = self.policy.access.as_ref();
-        if of_rule.is_none() && of_route.is_none() {
-            return Decision::Deny(DenyReason::NotAdmitted);
-        }
-        for access in of_route.into_iter().chain(of_rule) {
-            if let Err(reason) = admits(access, identity) {
-                return Decision::Deny(reason);
+        let lane = self.lane();
+        match (lane, person) {
+            (Lane::Deny, _) => Decision::Deny(DenyReason::RouteDenies),
+            (Lane::Public | Lane::BackendToken, _) => Decision::Permit(open(lane)),
+            (Lane::Optional, person) => {
+                let known = person.is_some_and(|person| self.admits(person).is_ok());
+                Decision::Permit(Permit {
+                    upgrade_allowed: upgrade || known,
+                    carries_identity: known,
+                    ..open(lane)
+                })
             }
-        }
-        Decision::Permit(Permit::new(Lane::Session, true))
-    }
-}
-
-/// One rule must match. If none does, the reason tells what came closest:
-/// something unknown rather than something wrong.
-fn admits(access: &Access, identity: &Identity) -> Result<(), DenyReason> {
-    let Access::AnyOf(rules) = access else {
-        return Ok(());
-    };
-    let mut nearest = DenyReason::NotAdmitted;
-    for rule in rules {
-        match rule_admits(rule, identity) {
-            Ok(()) => return Ok(()),
-            Err(DenyReason::NotAdmitted) => {}
-            Err(unknown) => nearest = unknown,
-        }
-    }
-    Err(nearest)
-}
-
-/// Every key that is present must match. A rule without keys admits nobody:
-/// it would otherwise admit everybody.
-pub(super) fn rule_admits(rule: &AccessRule, identity: &Identity) -> Result<(), DenyReason> {
-    let AccessRule {
-        provider,
-        groups,
-        emails,
-        email_domains,
-    } = rule;
-    let says_something =
-        provider.is_some() || !groups.is_empty() || !emails.is_empty() || !email_domains.is_empty();
-    let provider_fits = provider
-        .as_ref()
-        .is_none_or(|provider| *provider == identity.provider);
-    if !says_something || !provider_fits {
-        return Err(DenyReason::NotAdmitted);
-    }
-    let mut unknown = None;
-    if !emails.is_empty() || !email_domains.is_empty() {
-        match identity.verified_email() {
-            Some(email) if email_fits(email, emails, email_domains) => {}
-            None if identity.email.is_some() && !identity.email_verified => {
-                unknown = Some(DenyReason::EmailUnverified);
+            (Lane::Session, _) if self.denies_other_reading() => {
+                Decision::Deny(DenyReason::RouteDenies)
             }
-            _ => return Err(DenyReason::NotAdmitted),
+            (Lane::Session, None) => Decision::SignIn {
+                unauthenticated: self.unauthenticated(),
+            },
+            (Lane::Session, Some(person)) => match self.admits(person) {
+                Err(reason) => Decision::Deny(reason),
+                Ok(()) => Decision::Permit(Permit {
+                    upgrade_allowed: true,
+                    carries_identity: true,
+                    ..open(lane)
+                }),
+            },
         }
     }
-    if !groups.is_empty() {
-        match &identity.groups {
-            Groups::Unknown => unknown = Some(DenyReason::GroupsUnknown),
-            Groups::Known(has) if has.iter().any(|group| groups.contains(group)) => {}
-            Groups::Known(_) => return Err(DenyReason::NotAdmitted),
-        }
-    }
-    unknown.map_or(Ok(()), Err)
-}
 
-/// Both keys, where both are present. ASCII only is folded: no letter of
-/// another script becomes one of ours.
-pub(super) fn email_fits(email: &str, emails: &[String], domains: &[String]) -> bool {
-    let domain = email.split_once('@').map_or("", |(_, domain)| domain);
-    let listed = emails.is_empty() || emails.iter().any(|one| one.eq_ignore_ascii_case(email));
-    let in_domain = domains.is_empty()
-        || domains
-            .iter()
-            .any(|one| domain.is_ascii() && one.eq_ignore_ascii_case(domain));
-    listed && in_domain
+    fn denies_other_reading(&self) -> bool {
+        self.also.is_some_and(|rule| rule.lane == Lane::Deny)
+    }
+
+    fn unauthenticated(&self) -> Unauthenticated {
+        let mut rules = self.guards().map(|rule| rule.unauthenticated);
+        rules
+            .find(|one| *one == Unauthenticated::Status401)
+            .unwrap_or_default()
+    }
+
+    fn guards(&self) -> impl Iterator<Item = &'a LaneRule> {
+        let first = self.rule.map(|(_, rule)| rule);
+        first.into_iter().chain(self.also)
+    }
+
+    fn admits(&self, person: Person<'_>) -> Result<(), DenyReason> {
+        spares(&self.policy.deny, person)?;
+        for rule in self.guards() {
+            spares(&rule.deny, person)?;
+        }
+        let of_rules = self.guards().filter_map(|rule| rule.access.as_ref());
+        let mut said = false;
+        for access in self.policy.access.iter().chain(of_rules) {
+            said = true;
+            admits(access, person)?;
+        }
+        said.then_some(()).ok_or(DenyReason::NotAdmitted)
+    }
 }

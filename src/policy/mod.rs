@@ -5,6 +5,7 @@
 //! one.
 //! Must not know: sessions, cookies, connections, how an answer is spoken.
 
+mod admission;
 mod compile;
 mod decision;
 mod evaluate;

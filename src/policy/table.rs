@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method};
+use serde_json::json;
 
 use super::{Decision, DenyReason, RoutePolicy};
 use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
 use crate::config::checked;
-use crate::model::access::{Access, AccessRule, Lane, LaneRule, Unauthenticated};
+use crate::model::access::{Access, AccessRule, Lane, LaneRule, Preflight, Unauthenticated};
+use crate::model::header_pattern::HeaderPattern;
 use crate::model::identity::{Groups, Identity, ProviderId};
 use crate::model::origin::Authority;
 use crate::model::pattern::PathPattern;
@@ -28,11 +30,7 @@ fn rule(lane: Lane, methods: &str, path: &str) -> LaneRule {
             .split_terminator(',')
             .map(|method| method.parse().unwrap())
             .collect(),
-        path: PathPattern::parse(path).unwrap(),
-        lane,
-        access: None,
-        unauthenticated: Unauthenticated::Auto,
-        upgrade: false,
+        ..LaneRule::plain(lane, PathPattern::parse(path).unwrap())
     }
 }
 
@@ -44,7 +42,10 @@ fn route(access: Option<Access>, rules: Vec<LaneRule>) -> checked::Route {
         upstream: checked::Upstream::Http(Authority::parse("127.0.0.1:1").unwrap()),
         preserve_host: true,
         access,
+        deny: Vec::new(),
         rules,
+        encoded_slash: false,
+        preflight: Default::default(),
         identity: checked::IdentityRules::default(),
         headers: Vec::new(),
         pass_access_token: false,
@@ -121,24 +122,71 @@ fn who(name: &str) -> Option<Identity> {
         "ben" => Some(identity("ben", known(&["staff"]))),
         "cid" => Some(identity("cid", known(&["STAFF", "staff ", "admins"]))),
         "dot" => Some(identity("dot", Groups::Unknown)),
+        "gus" => Some(identity("gus", known(&["staff", "guests"]))),
         _ => panic!("nobody is called {name}"),
     }
 }
 
-fn outcome(policy: &RoutePolicy, method: &str, path: &str, name: &str) -> String {
+/// Words that stand for header fields after a method: `OPTIONS+preflight`.
+fn fields(words: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(http::header::HOST, HeaderValue::from_static("app.test"));
+    let token = format!("{:0<40}", "t0ken");
+    for word in words.split_terminator('+') {
+        let given: &[(&str, &str)] = match word {
+            "token" => &[("authorization", &token)],
+            "bearer" => &[("authorization", "Bearer x")],
+            "short" => &[("authorization", "t0ken")],
+            "empty" => &[("authorization", "")],
+            "origin" => &[("origin", "https://spa.test")],
+            "acrm" => &[("access-control-request-method", "PUT")],
+            "body" => &[("content-length", "1")],
+            "chunks" => &[("transfer-encoding", "chunked")],
+            "nobody" => &[("content-length", "0")],
+            "override" => &[("x-http-method-override", "GET")],
+            "rewrite" => &[("x-original-url", "/u/a"), ("x-forwarded-prefix", "/u")],
+            _ => panic!("no header is called {word}"),
+        };
+        for (name, value) in given {
+            let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+    }
+    headers
+}
+
+fn outcome(policy: &RoutePolicy, method: &str, path: &str, name: &str) -> String {
+    let (method, words) = method.split_once('+').unwrap_or((method, ""));
+    let headers = fields(words);
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let target = match Target::parse(&method, &path.parse().unwrap(), &headers) {
         Ok(target) => target,
         Err(error) => return format!("400 {}", error.reason()),
     };
+    if let Err(error) = policy.takes(&target) {
+        return format!("400 {}", error.reason());
+    }
+    let (name, client) = name.split_once('@').unwrap_or((name, "192.0.2.1"));
+    let client = client.parse().unwrap();
     let identity = who(name);
-    match policy.lane(&target).decide(identity.as_ref()) {
-        Decision::Permit(permit) if permit.lane() == Lane::Public && permit.upgrade_allowed() => {
-            "public+upgrade".to_owned()
+    let matched = policy.lane(&target, &headers);
+    match matched.decide(identity.as_ref(), client) {
+        Decision::Permit(permit) => {
+            assert_eq!(permit.lane(), matched.lane());
+            let mut text = permit.lane().as_str().to_owned();
+            let session = permit.lane() == Lane::Session;
+            assert!(!session || (permit.carries_identity() && permit.upgrade_allowed()));
+            for (said, word) in [
+                (permit.carries_identity(), "+identity"),
+                (permit.upgrade_allowed(), "+upgrade"),
+                (permit.drops_cookies(), "-cookies"),
+            ] {
+                if said && !session {
+                    text.push_str(word);
+                }
+            }
+            text
         }
-        Decision::Permit(permit) => permit.lane().as_str().to_owned(),
         Decision::SignIn { unauthenticated } => match unauthenticated {
             Unauthenticated::Auto => "sign-in".to_owned(),
             Unauthenticated::Status401 => "401".to_owned(),
@@ -239,7 +287,8 @@ fn staff_only_with_exceptions() {
         GET      /u/..;/admin             -    = 400 path_dot_segment
         GET      /u/..;x=y/admin          -    = 400 path_dot_segment
         GET      /u/..%3b/admin           -    = 400 path_dot_segment
-        GET      /u/..%2fadmin            -    = 400 path_encoded_slash
+        GET      /u/..%2fadmin            -    = 400 path_dot_segment
+        GET      /u/a%2fb                 ann  = 400 path_encoded_slash
         GET      /u%2fa.png               -    = 400 path_encoded_slash
         GET      /u/..%5cadmin            -    = 400 path_backslash
         GET      /u/a%00                  -    = 400 path_nul
@@ -365,6 +414,298 @@ fn sec_path_14_everything_but_stays_protected() {
     );
 }
 
+/// Every lane on one route, in the shape of a file host with an interface for
+/// its own tokens.
+fn mixed() -> RoutePolicy {
+    let token = HeaderPattern::parse(http::header::AUTHORIZATION, "^[A-Za-z0-9._=-]{40,}$");
+    let token = Some(token.unwrap());
+    let deny_guests = AccessRule {
+        groups: vec!["guests".to_owned()],
+        ..AccessRule::default()
+    };
+    RoutePolicy::compile(&checked::Route {
+        deny: vec![deny_guests],
+        encoded_slash: true,
+        preflight: Preflight::Pass,
+        ..route(
+            Some(groups(&["staff"])),
+            vec![
+                rule(Lane::Deny, "", "/setup/*"),
+                LaneRule {
+                    header: token.clone(),
+                    ..rule(Lane::BackendToken, "POST", "/api/upload")
+                },
+                LaneRule {
+                    header: token,
+                    upgrade: true,
+                    ..rule(Lane::BackendToken, "GET,POST", "/git/*")
+                },
+                LaneRule {
+                    unauthenticated: Unauthenticated::Status401,
+                    deny: vec![AccessRule {
+                        client_networks: vec!["198.51.100.0/24".parse().unwrap()],
+                        ..AccessRule::default()
+                    }],
+                    ..rule(Lane::Session, "", "/api/*")
+                },
+                rule(Lane::Optional, "GET,HEAD", "/explore/*"),
+                LaneRule {
+                    upgrade: true,
+                    ..rule(Lane::Optional, "", "/live")
+                },
+                rule(Lane::Public, "GET", "/u/*"),
+                LaneRule {
+                    access: Some(groups(&["admins"])),
+                    ..rule(Lane::Session, "", "/x/*/log")
+                },
+                rule(Lane::Deny, "", "/x/a/b/*"),
+            ],
+        )
+    })
+}
+
+#[test]
+fn every_lane_side_by_side() {
+    let rows = check(
+        &mixed(),
+        r"
+        -- optional: everybody; told who it is where access admits
+        GET           /explore/a           -    = optional
+        GET           /explore/a           ann  = optional+identity+upgrade
+        GET           /explore/a           ben  = optional+identity+upgrade
+        GET           /explore/a           cid  = optional
+        GET           /explore/a           dot  = optional
+        GET           /explore/a           gus  = optional
+        HEAD          /explore/a           -    = optional
+        POST          /explore/a           -    = sign-in
+        POST          /explore/a           ben  = session
+        POST          /explore/a           gus  = 403 denied_by_rule
+        get           /explore/a           -    = sign-in
+        GET           /explore//a          -    = sign-in
+        GET           /explore//a          ben  = session
+        GET           /Explore/a           -    = sign-in
+        GET           /explore/%61         -    = sign-in
+        GET           /explore/a;x         -    = sign-in
+        GET           /explore/a%2fb       -    = sign-in
+        GET           /explore/a%2fb       ben  = session
+        GET           /explore/a%252fb     -    = sign-in
+        GET           /explore/../setup/x  -    = 400 path_dot_segment
+        GET           /explore/..%2fsetup  -    = 400 path_dot_segment
+        GET           /explore             -    = sign-in
+        GET           /explore/a?_method=PUT -  = sign-in
+        GET           /live                -    = optional+upgrade
+        GET           /live                ben  = optional+identity+upgrade
+        FOO           /live                -    = sign-in
+
+        -- backend-token: method, path and the shape of one header
+        POST+token    /api/upload          -    = backend-token-cookies
+        POST+token    /api/upload          ann  = backend-token-cookies
+        POST+token    /api/upload          cid  = backend-token-cookies
+        POST+token    /api/upload          gus  = backend-token-cookies
+        POST          /api/upload          -    = 401
+        POST          /api/upload          ben  = session
+        POST+empty    /api/upload          -    = 401
+        POST+short    /api/upload          -    = 401
+        POST+bearer   /api/upload          -    = 401
+        POST+token+token /api/upload       -    = 401
+        POST+token+empty /api/upload       -    = 401
+        GET+token     /api/upload          -    = 401
+        PUT+token     /api/upload          -    = 401
+        post+token    /api/upload          -    = 401
+        HEAD+token    /api/upload          -    = 401
+        POST+token    /api/upload/         -    = 401
+        POST+token    /api/upload/x        -    = 401
+        POST+token    /API/upload          -    = 401
+        POST+token    //api/upload         -    = 401
+        POST+token    /api/uploa%64        -    = 401
+        POST+token    /api/upload;x        -    = 401
+        POST+token    /api%2fupload        -    = 401
+        POST+token    /api/upload?x=1      -    = backend-token-cookies
+        POST+token    /api/upload?_method=DELETE - = 401
+        POST+token+override /api/upload    -    = backend-token-cookies
+        GET+token     /git/a.git/info/refs -    = backend-token+upgrade-cookies
+        GET+token     /git/..%2fsetup      -    = 400 path_dot_segment
+        GET+token     /setup/a             -    = 403 route_denies
+        POST+token    /setup/a             ann  = 403 route_denies
+        GET+token     /                    -    = sign-in
+        GET+token     /other               ben  = session
+
+        -- deny beats access, in rules and on the route, and unknown is enough
+        GET           /                    gus  = 403 denied_by_rule
+        GET           /                    dot  = 403 groups_unknown
+        GET           /                    cid  = 403 not_admitted
+        GET           /api/v1              ben  = session
+        GET           /api/v1              ben@198.51.100.7 = 403 denied_by_rule
+        GET           /api/v1              ben@::ffff:198.51.100.7 = 403 denied_by_rule
+        GET           /api/v1              ben@198.51.101.7 = session
+        GET           /api/v1              ben@2001:db8::1 = session
+        GET           /API/v1              ben@198.51.100.7 = 403 denied_by_rule
+        GET           /api/v1              -@198.51.100.7 = 401
+        GET           /other               ben@198.51.100.7 = session
+        GET           /u/a                 gus  = public
+
+        -- an encoded slash is a slash for deny and session, and opens nothing
+        GET           /u/a%2fb             -    = sign-in
+        GET           /u/a%2fb             ben  = session
+        GET           /u%2fa               -    = sign-in
+        GET           /u%2f..%2fsetup      -    = 400 path_dot_segment
+        GET           /setup%2fa           ann  = 403 route_denies
+        GET           /setup/a%2fb         ann  = 403 route_denies
+        GET           /Setup%2Fa           -    = 403 route_denies
+        GET           /%2fsetup%2fa        -    = 403 route_denies
+        GET           /%2fsetup/a          -    = 403 route_denies
+        GET           /repo/a%2fb          -    = sign-in
+        GET           /repo/a%2fb          ben  = session
+        GET           /repo/a%5cb          ben  = 400 path_backslash
+        GET           /repo/%2e%2e%2fx     ben  = 400 path_dot_segment
+
+        -- both readings of a path must let pass
+        GET           /x/a/log             ann  = session
+        GET           /x/a/log             ben  = 403 not_admitted
+        GET           /x/a%2fb/log         ann  = 403 route_denies
+        GET           /x/a%252fb/log       ann  = 403 route_denies
+        GET           /x/a%2fb/log         -    = 403 route_denies
+        GET           /x/c%2fb/log         ann  = session
+        GET           /x/c%2fb/log         ben  = 403 not_admitted
+        GET           /x/a/b/log           ann  = 403 route_denies
+
+        -- preflights: only real ones, and deny stays deny
+        OPTIONS+origin+acrm /api/v1        -    = public-cookies
+        OPTIONS+origin+acrm /api/v1        gus  = public-cookies
+        OPTIONS+origin+acrm /              -    = public-cookies
+        OPTIONS+origin+acrm+nobody /api/v1 -    = public-cookies
+        OPTIONS       /api/v1              -    = 401
+        OPTIONS+origin /api/v1             -    = 401
+        OPTIONS+acrm  /api/v1              -    = 401
+        OPTIONS+origin+origin+acrm /api/v1 -    = 401
+        OPTIONS+origin+acrm+acrm /api/v1   -    = 401
+        OPTIONS+origin+acrm+body /api/v1   -    = 401
+        OPTIONS+origin+acrm+chunks /api/v1 -    = 401
+        options+origin+acrm /api/v1        -    = 401
+        GET+origin+acrm /api/v1            -    = 401
+        POST+origin+acrm /                 -    = sign-in
+        OPTIONS+origin+acrm /setup/x       -    = 403 route_denies
+        OPTIONS+origin+acrm /Setup/x       -    = 403 route_denies
+        OPTIONS+origin+acrm /api//v1       -    = 401
+        OPTIONS+origin+acrm /x/a%2fb/log   -    = 403 route_denies
+        OPTIONS+origin+acrm /?_method=PUT  -    = sign-in
+        OPTIONS+origin+acrm /live          ben  = public-cookies
+
+        -- what claims to be another path or method is not read
+        GET+rewrite   /other               -    = sign-in
+        GET+rewrite   /setup/x             -    = 403 route_denies
+        POST+override /u/a                 -    = sign-in
+        DELETE+override /u/a               -    = sign-in
+        ",
+    );
+    assert!(rows >= 110, "{rows} rows");
+}
+
+#[test]
+fn subjects_usernames_claims_and_networks_are_judged() {
+    let text = |text: &str| vec![text.to_owned()];
+    let person = Identity {
+        username: Some("ann".to_owned()),
+        claims: BTreeMap::from([
+            ("dept".to_owned(), json!("sales")),
+            ("/realm/roles".to_owned(), json!(["a", "b"])),
+            ("level".to_owned(), json!(7)),
+            ("vip".to_owned(), json!(true)),
+            ("odd".to_owned(), json!({"a": 1})),
+            ("mixed".to_owned(), json!(["a", {"b": 1}])),
+            ("huge".to_owned(), json!(null)),
+        ]),
+        ..identity("0001", known(&[]))
+    };
+    let claim = |name: &str, value: &str| AccessRule {
+        claims: BTreeMap::from([(name.to_owned(), text(value))]),
+        ..AccessRule::default()
+    };
+    let subjects = |value: &str| AccessRule {
+        subjects: text(value),
+        ..AccessRule::default()
+    };
+    let usernames = |value: &str| AccessRule {
+        usernames: text(value),
+        ..AccessRule::default()
+    };
+    let networks = |value: &str| AccessRule {
+        client_networks: vec![value.parse().unwrap()],
+        ..AccessRule::default()
+    };
+    // What `access` and `deny` make of it: yes, no, or unknown.
+    for (rule, fit) in [
+        (subjects("0001"), "yes"),
+        (subjects("1"), "no"),
+        (subjects("0001 "), "no"),
+        (usernames("ann"), "yes"),
+        (usernames("Ann"), "no"),
+        (claim("dept", "sales"), "yes"),
+        (claim("dept", "Sales"), "no"),
+        (claim("dept", "sale"), "no"),
+        (claim("none", "sales"), "no"),
+        (claim("/realm/roles", "b"), "yes"),
+        (claim("/realm/roles", "a,b"), "no"),
+        (claim("level", "7"), "yes"),
+        (claim("vip", "true"), "yes"),
+        (claim("odd", "a"), "unknown"),
+        (claim("mixed", "a"), "unknown"),
+        (claim("huge", "null"), "unknown"),
+        (networks("192.0.2.0/24"), "yes"),
+        (networks("192.0.3.0/24"), "no"),
+        (
+            AccessRule {
+                usernames: text("bob"),
+                ..subjects("0001")
+            },
+            "no",
+        ),
+        (
+            AccessRule {
+                usernames: text("ann"),
+                ..networks("192.0.2.1/32")
+            },
+            "yes",
+        ),
+        (
+            AccessRule {
+                subjects: text("1"),
+                ..claim("odd", "a")
+            },
+            "no",
+        ),
+        (
+            AccessRule {
+                subjects: text("0001"),
+                ..claim("odd", "a")
+            },
+            "unknown",
+        ),
+    ] {
+        let admitted = decide(one(rule.clone()), &person);
+        assert_eq!(
+            matches!(admitted, Decision::Permit(_)),
+            fit == "yes",
+            "{rule:?}"
+        );
+        let policy = RoutePolicy::compile(&checked::Route {
+            deny: vec![rule.clone()],
+            ..route(Some(Access::SignedIn), Vec::new())
+        });
+        let target = Target::for_tests("GET", "http://app.test/");
+        let denied = policy
+            .lane(&target, &HeaderMap::new())
+            .decide(Some(&person), "192.0.2.1".parse().unwrap());
+        assert_eq!(matches!(denied, Decision::Deny(_)), fit != "no", "{rule:?}");
+    }
+    let unnamed = Identity {
+        username: None,
+        ..person
+    };
+    let admitted = decide(one(usernames("ann")), &unnamed);
+    assert_eq!(admitted, Decision::Deny(DenyReason::NotAdmitted));
+}
+
 fn with_mail(email: &str, verified: bool) -> Identity {
     Identity {
         email: Some(email.to_owned()),
@@ -376,7 +717,8 @@ fn with_mail(email: &str, verified: bool) -> Identity {
 fn decide(access: Access, identity: &Identity) -> Decision {
     let policy = RoutePolicy::compile(&route(Some(access), Vec::new()));
     let target = Target::for_tests("GET", "http://app.test/");
-    policy.lane(&target).decide(Some(identity))
+    let lane = policy.lane(&target, &HeaderMap::new());
+    lane.decide(Some(identity), "192.0.2.1".parse().unwrap())
 }
 
 fn one(rule: AccessRule) -> Access {
@@ -500,11 +842,13 @@ fn a_session_lane_without_access_admits_nobody() {
     let policy = RoutePolicy::compile(&route(None, Vec::new()));
     let target = Target::for_tests("GET", "http://app.test/");
     assert_eq!(
-        policy.lane(&target).decide(who("ann").as_ref()),
+        policy
+            .lane(&target, &HeaderMap::new())
+            .decide(who("ann").as_ref(), "192.0.2.1".parse().unwrap()),
         Decision::Deny(DenyReason::NotAdmitted)
     );
-    assert!(!policy.has_public_lane());
-    assert!(staff().has_public_lane());
+    assert!(!policy.is_reachable_without_signing_in());
+    assert!(staff().is_reachable_without_signing_in());
 }
 
 #[test]
@@ -513,7 +857,8 @@ fn sec_hdr_20_to_22_methods_are_judged_as_sent() {
     let policy = staff();
     let lane = |method, path: &str| {
         let target = Target::for_tests(method, &format!("http://app.test{path}"));
-        policy.lane(&target).rule().map(|(index, _)| index)
+        let lane = policy.lane(&target, &HeaderMap::new());
+        lane.rule().map(|(index, _)| index)
     };
     assert_eq!(lane("GET", "/u/a"), Some(3));
     assert_eq!(lane("HEAD", "/f/1/raw"), None, "GET does not imply HEAD");

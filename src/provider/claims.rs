@@ -92,8 +92,14 @@ pub fn identity(
     let names = &config.claims;
     let email = text(claims, &names.email);
     let extra = names.extra.iter().filter_map(|name| {
-        let value = find(claims, name)?;
-        (size(value) <= EXTRA_MAX).then(|| (name.clone(), value.clone()))
+        let value = match find(claims, name) {
+            Some(value) if size(value) <= EXTRA_MAX => value.clone(),
+            // There is one, but not here: that is not the same as none.
+            Some(_) => Value::Null,
+            None if is_elsewhere(claims, name) => Value::Null,
+            None => return None,
+        };
+        Some((name.clone(), value))
     });
     Ok(Identity {
         provider: config.id.clone(),
@@ -141,12 +147,7 @@ fn email_verified(config: &ProviderConfig, claims: &Map<String, Value>, email: &
 }
 
 fn groups(claims: &Map<String, Value>, name: &str) -> Groups {
-    // OpenID Connect Core 5.6.2 and Entra's overage: the groups are kept
-    // elsewhere. Elsewhere is never asked: the address comes with the token.
-    let elsewhere = claims
-        .get("_claim_names")
-        .and_then(|names| names.get(name.trim_start_matches('/')))
-        .is_some();
+    let elsewhere = is_elsewhere(claims, name);
     let overage = claims
         .get("hasgroups")
         .is_some_and(|has| *has == true || *has == "true");
@@ -157,6 +158,15 @@ fn groups(claims: &Map<String, Value>, name: &str) -> Groups {
         Some(Value::Array(all)) => list(all.iter().map(Value::as_str)),
         Some(_) => Groups::Unknown,
     }
+}
+
+/// OpenID Connect Core 5.6.2 and Entra's overage: the claim is kept elsewhere.
+/// Elsewhere is never asked: the address comes with the token.
+fn is_elsewhere(claims: &Map<String, Value>, name: &str) -> bool {
+    claims
+        .get("_claim_names")
+        .and_then(|names| names.get(name.trim_start_matches('/')))
+        .is_some()
 }
 
 /// One unreadable or oversized group makes all of them unknown: it could be

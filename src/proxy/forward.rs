@@ -24,7 +24,6 @@ use crate::base::body::Body;
 use crate::config::checked::{Limits, Route};
 use crate::identity_headers::{ReadyHeaders, ScrubList};
 use crate::listener::Connection;
-use crate::model::access::Lane;
 use crate::model::context::RequestContext;
 use crate::policy::Permit;
 
@@ -107,8 +106,11 @@ impl Proxy {
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(ProxyError::MethodRefused);
         }
-        // What a public lane is told must not depend on who asks.
-        let identity = identity.filter(|_| permit.lane() == Lane::Session);
+        // What an open lane is told must not depend on who asks.
+        let identity = identity.filter(|_| permit.carries_identity());
+        if permit.drops_cookies() {
+            parts.headers.remove(header::COOKIE);
+        }
         let wanted = Wanted::read(&parts, !body.is_end_stream())?;
         if wanted.is_some() && !permit.upgrade_allowed() {
             return Err(ProxyError::UpgradeRefused);

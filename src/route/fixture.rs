@@ -29,6 +29,9 @@ pub(super) fn route(id: &str, hosts: &[&str], path: &str) -> Route {
             .iter()
             .map(|host| match *host {
                 "*" => RouteHost::Any,
+                name if name.starts_with("*.") => {
+                    RouteHost::Below(Authority::parse(&name[2..]).unwrap())
+                }
                 name => RouteHost::Exact(Authority::parse(name).unwrap()),
             })
             .collect(),
@@ -36,7 +39,10 @@ pub(super) fn route(id: &str, hosts: &[&str], path: &str) -> Route {
         upstream: Upstream::Unix(PathBuf::from("app.sock")),
         preserve_host: true,
         access: Some(Access::SignedIn),
+        deny: Vec::new(),
         rules: Vec::new(),
+        encoded_slash: false,
+        preflight: Default::default(),
         identity: IdentityRules::default(),
         headers: Vec::new(),
         pass_access_token: false,

@@ -29,10 +29,16 @@ impl ReturnToPolicy {
     pub fn compile(config: &Config) -> Self {
         let public_url = &config.server.public_url;
         let mut origins = vec![public_url.clone()];
+        let mut hosts = config.server.return_to_hosts.clone();
         for route in config.routes.iter().filter(|route| route.access.is_some()) {
             for host in &route.hosts {
-                let RouteHost::Exact(host) = host else {
-                    continue;
+                let host = match host {
+                    RouteHost::Exact(host) => host,
+                    RouteHost::Below(domain) if domain.port.is_none() => {
+                        hosts.push(ReturnToHost::Below(domain.host.clone()));
+                        continue;
+                    }
+                    RouteHost::Below(_) | RouteHost::Any => continue,
                 };
                 let origin = Origin::new(public_url.scheme, host.clone());
                 if !origins.contains(&origin) {
@@ -42,7 +48,7 @@ impl ReturnToPolicy {
         }
         Self {
             origins,
-            hosts: config.server.return_to_hosts.clone(),
+            hosts,
             prefix: config.server.prefix.to_ascii_lowercase(),
         }
     }
@@ -168,7 +174,7 @@ fn is_plain(path: &str) -> bool {
         || percent_encoding::percent_decode_str(path).any(|byte| byte.is_ascii_control());
     path.starts_with('/')
         && !path.contains("//")
-        && path_text::judge(path).is_ok()
+        && path_text::judge(path).is_ok_and(|judged| !judged.encoded_slash)
         && !escaped_control()
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::scope::SessionHost;
 use crate::config::checked::{self, Config, RouteHost};
 use crate::model::origin::{Authority, Scheme};
-use crate::model::target::Target;
+use crate::model::target::{Target, TargetError};
 use crate::policy::RoutePolicy;
 use crate::session::ticket::Scope;
 
@@ -16,13 +16,17 @@ pub struct Route {
     pub config: Arc<checked::Route>,
     pub policy: Arc<RoutePolicy>,
     /// The cookie scope of the host. `None` on `host = "*"`, which has no
-    /// session lane.
+    /// session lane, and below a wildcard outside the cookie domain, where
+    /// every name is a scope of its own ([`scope_of`]).
     pub scope: Option<Scope>,
 }
 
 #[derive(Debug)]
 pub enum Found<'a> {
     Route(&'a Route),
+    /// 400: no route of this host, or this one, takes the path as it is
+    /// spelt.
+    Refused(TargetError),
     /// 404: the host is ours, the path belongs to nobody, or its spellings
     /// belong to different routes.
     NoRoute,
@@ -34,6 +38,8 @@ pub enum Found<'a> {
 #[derive(Debug)]
 pub struct RouteTable {
     hosts: HashMap<String, Vec<Site>>,
+    /// The names below a domain, by the domain.
+    below: HashMap<String, Vec<Site>>,
     any: Vec<Route>,
     public_host: String,
     public_port: Option<u16>,
@@ -57,6 +63,7 @@ impl RouteTable {
         let public_url = &config.server.public_url;
         let mut table = Self {
             hosts: HashMap::new(),
+            below: HashMap::new(),
             any: Vec::new(),
             public_host: public_url.host.clone(),
             public_port: public_url.port,
@@ -83,18 +90,24 @@ impl RouteTable {
                 match host {
                     RouteHost::Any => table.any.push(entry),
                     RouteHost::Exact(host) => {
-                        let session = SessionHost::new(
-                            host,
-                            public_url,
-                            &config.session,
-                            route.access.is_some(),
-                        );
+                        let sessions = route.access.is_some();
+                        let session =
+                            SessionHost::new(host, public_url, &config.session, sessions);
                         entry.scope = Some(session.scope.clone());
                         let hand_off = session.hand_off;
-                        let site = table.site(host, session);
+                        let site = site(&mut table.hosts, host, session);
                         // One route with sessions is enough.
                         site.session.hand_off |= hand_off;
                         site.routes.push(entry);
+                    }
+                    RouteHost::Below(domain) => {
+                        // Sessions below a wildcard lie in the cookie domain.
+                        let session =
+                            SessionHost::new(domain, public_url, &config.session, false);
+                        let shared = config.session.cookie_domain.as_ref();
+                        entry.scope =
+                            Some(session.scope.clone()).filter(|scope| Some(&scope.0) == shared);
+                        site(&mut table.below, domain, session).routes.push(entry);
                     }
                 }
             }
@@ -102,7 +115,7 @@ impl RouteTable {
         let by_path =
             |one: &Route, other: &Route| one.config.path.by_specificity(&other.config.path);
         table.any.sort_by(by_path);
-        for sites in table.hosts.values_mut() {
+        for sites in table.hosts.values_mut().chain(table.below.values_mut()) {
             // A written port before none.
             sites.sort_by_key(|site| site.port.is_none());
             for site in sites {
@@ -110,20 +123,6 @@ impl RouteTable {
             }
         }
         table
-    }
-
-    fn site(&mut self, host: &Authority, session: SessionHost) -> &mut Site {
-        let sites = self.hosts.entry(host.host.clone()).or_default();
-        let at = sites.iter().position(|site| site.port == host.port);
-        let at = at.unwrap_or_else(|| {
-            sites.push(Site {
-                port: host.port,
-                routes: Vec::new(),
-                session,
-            });
-            sites.len() - 1
-        });
-        &mut sites[at]
     }
 
     /// The most specific host decides alone, then the most specific path.
@@ -135,6 +134,17 @@ impl RouteTable {
         let Some(routes) = self.routes_of(&target.authority) else {
             return Found::UnknownHost;
         };
+        match Self::find_path(routes, target) {
+            Found::Route(route) => match route.policy.takes(target) {
+                Ok(()) => Found::Route(route),
+                Err(error) => Found::Refused(error),
+            },
+            _ if target.has_encoded_slash() => Found::Refused(TargetError::EncodedSlash),
+            other => other,
+        }
+    }
+
+    fn find_path<'a>(routes: &'a [Route], target: &Target) -> Found<'a> {
         let path = target.path();
         let Some(at) = routes
             .iter()
@@ -186,12 +196,26 @@ impl RouteTable {
         (host.hand_off && host.origin.to_string() == origin).then_some(host)
     }
 
+    /// An exact name, else the longest domain that it lies below.
     fn site_of(&self, authority: &Authority) -> Option<&Site> {
         let port = self.port_of(authority);
-        let mut sites = self.hosts.get(&authority.host)?.iter();
-        sites.find(|site| site.port.is_none_or(|written| written == port))
+        let fits = |site: &&Site| site.port.is_none_or(|written| written == port);
+        let exact = self.hosts.get(&authority.host);
+        if let Some(site) = exact.and_then(|sites| sites.iter().find(fits)) {
+            return Some(site);
+        }
+        let mut rest = authority.host.as_str();
+        while let Some((_, domain)) = rest.split_once('.') {
+            let sites = self.below.get(domain);
+            if let Some(site) = sites.and_then(|sites| sites.iter().find(fits)) {
+                return Some(site);
+            }
+            rest = domain;
+        }
+        None
     }
 
+    /// The routes of its site, else those of every host. One decides alone.
     fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
         match self.site_of(authority) {
             Some(site) => Some(&site.routes),
@@ -213,15 +237,33 @@ impl RouteTable {
 
     /// Every route on every host it has; for start-up sentences and `check`.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
-        let sites = self.hosts.values().flatten();
+        let sites = self.hosts.values().chain(self.below.values()).flatten();
         sites.flat_map(|site| &site.routes).chain(&self.any)
     }
+}
+
+fn site<'a>(
+    sites: &'a mut HashMap<String, Vec<Site>>,
+    host: &Authority,
+    session: SessionHost,
+) -> &'a mut Site {
+    let sites = sites.entry(host.host.clone()).or_default();
+    let at = sites.iter().position(|site| site.port == host.port);
+    let at = at.unwrap_or_else(|| {
+        sites.push(Site {
+            port: host.port,
+            routes: Vec::new(),
+            session,
+        });
+        sites.len() - 1
+    });
+    &mut sites[at]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::access::{Access, Lane, LaneRule, Unauthenticated};
+    use crate::model::access::{Access, Lane, LaneRule};
     use crate::model::pattern::PathPattern;
     use crate::route::fixture::{self, route};
 
@@ -233,6 +275,7 @@ mod tests {
         match table.find(&Target::for_tests("GET", url)) {
             Found::Route(route) => route.config.id.clone(),
             Found::NoRoute => "404".to_owned(),
+            Found::Refused(_) => "400".to_owned(),
             Found::UnknownHost => "421".to_owned(),
         }
     }
@@ -371,20 +414,76 @@ mod tests {
     fn a_host_for_all_has_no_scope_but_its_policy() {
         let mut status = route("any", &["*"], "/status");
         status.access = None::<Access>;
-        status.rules = vec![LaneRule {
-            methods: Vec::new(),
-            path: PathPattern::parse("/*").unwrap(),
-            lane: Lane::Public,
-            access: None,
-            unauthenticated: Unauthenticated::Auto,
-            upgrade: false,
-        }];
+        status.rules = vec![LaneRule::plain(
+            Lane::Public,
+            PathPattern::parse("/*").unwrap(),
+        )];
         let table = table("https://a.test", vec![status]);
         let target = Target::for_tests("GET", "https://whatever.test/status");
         let Found::Route(found) = table.find(&target) else {
             panic!("the route for all hosts")
         };
         assert!(found.scope.is_none());
-        assert_eq!(found.policy.lane(&target).lane(), Lane::Public);
+        let lane = found.policy.lane(&target, &http::HeaderMap::new());
+        assert_eq!(lane.lane(), Lane::Public);
+    }
+
+    #[test]
+    fn the_longest_wildcard_decides_alone_and_an_exact_name_beats_it() {
+        let mut table = table(
+            "https://apps.test",
+            vec![
+                route("exact", &["a.x.test"], "/e/*"),
+                route("wide", &["*.test"], "/*"),
+                route("narrow", &["*.x.test"], "/n/*"),
+                route("ported", &["*.x.test:8443"], "/*"),
+                route("any", &["*"], "/*"),
+            ],
+        );
+        for (url, id) in [
+            ("https://a.x.test/e/1", "exact"),
+            ("https://a.x.test/n/1", "404"),
+            ("https://A.X.test./e/1", "exact"),
+            ("https://b.x.test/n/1", "narrow"),
+            ("https://b.c.x.test/n/1", "narrow"),
+            ("https://b.x.test/e/1", "404"),
+            ("https://a.x.test:8443/n/1", "404"),
+            ("https://b.x.test:8443/other", "ported"),
+            ("https://x.test/n/1", "wide"),
+            ("https://bx.test/n/1", "wide"),
+            ("https://b.x.test.evil.example/n/1", "any"),
+            ("https://test/", "any"),
+            ("https://192.0.2.1/", "any"),
+            ("https://[2001:db8::1]/", "any"),
+        ] {
+            assert_eq!(find(&table, url), id, "{url}");
+        }
+        table.any.clear();
+        assert_eq!(find(&table, "https://b.x.test.evil.example/n/1"), "421");
+    }
+
+    #[test]
+    fn sec_path_07_an_encoded_slash_passes_only_where_the_route_asks() {
+        let mut open = route("open", &["a.test"], "/repos/*");
+        open.encoded_slash = true;
+        let table = table(
+            "https://a.test",
+            vec![
+                open,
+                route("admin", &["a.test"], "/repos/admin/*"),
+                route("root", &["a.test"], "/r/*"),
+            ],
+        );
+        for (path, id) in [
+            ("/repos/a%2fb", "open"),
+            ("/repos/a%2Fb/c", "open"),
+            ("/repos/admin%2fb", "400"),
+            ("/repos%2fx", "400"),
+            ("/r/a%2fb", "400"),
+            ("/none%2fb", "400"),
+            ("/oauth2%2fcallback", "400"),
+        ] {
+            assert_eq!(find(&table, &format!("https://a.test{path}")), id, "{path}");
+        }
     }
 }

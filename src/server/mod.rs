@@ -5,6 +5,7 @@
 //! answers.
 //! Must not know: the demo, the command line, how parts are wired.
 
+mod address_limit;
 mod context;
 mod endpoints;
 mod entrance;
@@ -16,7 +17,6 @@ mod render;
 mod service;
 mod shadow;
 mod sign_in;
-mod start_limit;
 mod trace;
 mod tunnel_guard;
 mod upgrade_origin;

@@ -2,7 +2,7 @@
 //! `explain` ask the same function.
 
 use super::endpoints::Endpoint;
-use crate::model::target::Target;
+use crate::model::target::{Target, TargetError};
 use crate::route::{Found, Route, RouteTable};
 
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub enum Place<'a> {
     UnknownHost,
     /// Answered by the gateway itself, never sent upstream.
     Own(Endpoint),
+    /// 400: no route of this host takes the path as it is spelt.
+    Refused(TargetError),
     /// 404: the host is ours and no route has this path.
     NoRoute,
     /// The policy of this route decides.
@@ -30,6 +32,7 @@ pub fn place<'a>(routes: &'a RouteTable, prefix: &str, target: &Target) -> Place
     }
     match (found, public_host, target.path()) {
         (Found::Route(route), _, _) => Place::Route(route),
+        (Found::Refused(error), _, _) => Place::Refused(error),
         (_, true, "/") => Place::Own(Endpoint::WhoAmI),
         (_, true, "/ping") => Place::Own(Endpoint::Ping),
         (_, true, "/robots.txt") => Place::Own(Endpoint::Robots),

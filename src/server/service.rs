@@ -10,6 +10,7 @@ use http::request::Parts as Head;
 use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
+use super::address_limit::AddressLimit;
 use super::context::ContextMaker;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
@@ -17,7 +18,6 @@ use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
 use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
-use super::start_limit::StartLimit;
 use super::trace::Trace;
 use super::tunnel_guard::TunnelGuard;
 use super::upgrade_origin;
@@ -30,13 +30,14 @@ use crate::identity_headers::Injection;
 use crate::listener::{Connection, Handler};
 use crate::login::Login;
 use crate::logout::Logout;
-use crate::model::access::Unauthenticated;
+use crate::model::access::{Lane, Unauthenticated};
 use crate::model::context::{Audience, RequestContext, RequestRef};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
 use crate::model::target::TargetError;
 use crate::page::ActionKind;
 use crate::page::{Language, Pages};
+use crate::policy::Permit;
 use crate::proxy::Proxy;
 use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
 use crate::session::cookie::SessionCookies;
@@ -99,7 +100,8 @@ pub(super) struct Inner {
     pub(super) provider_names: Vec<(ProviderId, String)>,
     /// The callback must not be a redirect where the cookie is Strict.
     pub(super) strict_cookie: bool,
-    pub(super) start_limit: StartLimit,
+    pub(super) start_limit: AddressLimit,
+    open_lane_limit: AddressLimit,
     in_flight: InFlight,
     pub(super) tunnel_guard: TunnelGuard,
     pub(super) trace: Trace,
@@ -149,8 +151,12 @@ impl Service {
                 return_to: parts.return_to,
                 provider_names: parts.providers,
                 strict_cookie,
-                start_limit: StartLimit::new(
+                start_limit: AddressLimit::new(
                     NonZeroU32::new(parts.limits.login_starts_per_minute)
+                        .unwrap_or(NonZeroU32::MIN),
+                ),
+                open_lane_limit: AddressLimit::new(
+                    NonZeroU32::new(parts.limits.open_requests_per_minute)
                         .unwrap_or(NonZeroU32::MIN),
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
@@ -236,6 +242,11 @@ impl Inner {
                 trail.decision = Some("own");
                 return self.own(endpoint, context, manner, head, body).await;
             }
+            Place::Refused(error) => {
+                trail.decision = Some("malformed");
+                trail.reason = Some(error.reason());
+                return self.malformed(&head, context.reference, &error);
+            }
             Place::UnknownHost => {
                 // The page that says so is to look like one.
                 if let Some(asset) = self.pages.asset(context.target.path()) {
@@ -261,13 +272,24 @@ impl Inner {
         let scope = self.scope(context);
         let verdict = self
             .gate
-            .admit(route, &context.target, scope, &cookies)
+            .admit(route, context, &head.headers, scope, &cookies)
             .await;
         drop(cookies);
         let trace = self.observe(context, route, &verdict, trail);
         let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
+                if let Err(wait) = self.within_open_limit(&permit, context) {
+                    trail.decision = Some("limited");
+                    trail.reason = Some("too_many_requests");
+                    let trouble = Trouble::new(
+                        StatusCode::TOO_MANY_REQUESTS,
+                        "too_many_requests",
+                        context.reference,
+                    )
+                    .retry_after(Some(wait));
+                    return render::problem(&self.pages, manner, trouble);
+                }
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.id.reference());
                 if session.is_some()
@@ -339,6 +361,20 @@ impl Inner {
 
     pub(super) fn is_public_host(&self, authority: &Authority) -> bool {
         self.routes.is_public_host(authority)
+    }
+
+    /// Where anybody may pass without a session, one address may not take all.
+    /// A trusted proxy that does not say for whom it asks is not one address.
+    fn within_open_limit(&self, permit: &Permit, context: &RequestContext) -> Result<(), Duration> {
+        let limited = matches!(permit.lane(), Lane::Public | Lane::BackendToken)
+            && !self.contexts.trusts(context.client_addr);
+        if !limited {
+            return Ok(());
+        }
+        // Whole seconds, and never zero: that is how Retry-After counts.
+        self.open_lane_limit
+            .check(context.client_addr)
+            .map_err(|wait| Duration::from_secs(wait.as_secs() + 1))
     }
 
     /// A place of ours to return to, or "/".

@@ -39,6 +39,8 @@ mod proxying;
 #[cfg(test)]
 mod radicale_behind_gateway;
 #[cfg(test)]
+mod recipes;
+#[cfg(test)]
 mod refresh;
 #[cfg(test)]
 mod sessions;
@@ -50,3 +52,5 @@ mod starting;
 mod tunnels;
 #[cfg(test)]
 mod two_providers;
+#[cfg(test)]
+mod zipline;

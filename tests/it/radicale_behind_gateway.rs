@@ -28,12 +28,9 @@ impl Run {
     async fn start(change: impl FnOnce(Plan) -> Plan) -> Self {
         let radicale = Radicale::start().await;
         let port = port::free();
-        let routes = format!(
-            "[route.calendar]\nupstream = \"{}\"\naccess = \"signed-in\"\nidentity = \"none\"\n\
-             [route.calendar.headers]\nX-Remote-User = \"username\"\n",
-            radicale.url()
-        );
-        let plan = change(Plan::bare(&NodeProvider::issuer_on(port)).route(&routes));
+        let plan = Plan::bare(&NodeProvider::issuer_on(port))
+            .recipe_route("radicale.toml", &radicale.url());
+        let plan = change(plan);
         let provider = NodeProvider::start(port, &plan.origin(), ACCESS_SECONDS).await;
         let gateway = plan.start().await;
         Self {

@@ -10,6 +10,7 @@ use super::*;
 use crate::base::key_ring::KeyRing;
 use crate::model::access::{Access, Lane};
 
+mod access_faults;
 mod papers;
 mod peers_mistakes;
 mod single_faults;

@@ -41,6 +41,8 @@ fn family(reason: &str) -> &str {
             "grant_expired_or_revoked"
         }
         "refresh_not_allowed" | "scope_rejected" => "client_credentials_rejected",
+        "denied_by_rule" => "not_admitted",
+        "claims_unknown" => "groups_unknown",
         _ if reason.starts_with("tls_") => "tls_failed",
         _ => reason,
     }

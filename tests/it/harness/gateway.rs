@@ -35,6 +35,8 @@ pub struct Plan {
     routes: String,
     environment: Vec<(String, String)>,
     log_level: &'static str,
+    /// The file as it is, instead of everything above.
+    whole: Option<String>,
 }
 
 impl Plan {
@@ -71,8 +73,54 @@ impl Plan {
             routes: String::new(),
             environment: Vec::new(),
             log_level: "debug",
+            whole: None,
             folder: Arc::new(folder),
         }
+    }
+
+    /// A ready-made file of ours as people would use it: its addresses become
+    /// those of this test, everything else stays. Its one route leads to
+    /// `upstream`.
+    pub fn recipe(name: &str, issuer: &str, upstream: &str) -> Self {
+        let mut plan = Self::bare(issuer);
+        let mut recipe = recipe(name, upstream);
+        let local: toml::Table = plan.text().parse().expect("TOML");
+        for (section, keys) in [
+            ("server", &["listen", "public_url"][..]),
+            ("admin", &["listen"]),
+            ("log", &["format", "level"]),
+            ("limits", &["login_starts_per_minute"]),
+            ("keys", &["file"]),
+            ("session", &["path"]),
+        ] {
+            let target = recipe
+                .entry(section)
+                .or_insert_with(|| toml::Table::new().into());
+            copy(&local[section], target, keys);
+        }
+        let keys = &["issuer", "client_id", "client_secret_file"];
+        copy(
+            &local["provider"]["main"],
+            &mut recipe["provider"]["main"],
+            keys,
+        );
+        plan.whole = Some(recipe.to_string());
+        plan
+    }
+
+    /// Only the route of a recipe, beside everything that this plan says.
+    #[must_use]
+    pub fn recipe_route(self, name: &str, upstream: &str) -> Self {
+        let mut recipe = recipe(name, upstream);
+        recipe.retain(|section, _| section == "route");
+        self.route(&recipe.to_string())
+    }
+
+    /// Changes the text of the recipe.
+    #[must_use]
+    pub fn edited(mut self, edit: impl FnOnce(String) -> String) -> Self {
+        self.whole = self.whole.map(edit);
+        self
     }
 
     /// Sessions in Redis; `lines` go into `[redis]`.
@@ -157,6 +205,9 @@ impl Plan {
     }
 
     fn text(&self) -> String {
+        if let Some(whole) = &self.whole {
+            return whole.clone();
+        }
         let mut text = String::new();
         let Self {
             port,
@@ -338,6 +389,11 @@ impl Gateway {
         format!("{}{}", self.earlier, self.process.log())
     }
 
+    /// The most memory that it ever had in use, in bytes (Linux).
+    pub fn peak_memory(&self) -> usize {
+        self.process.peak_memory()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();
@@ -357,6 +413,28 @@ impl Gateway {
         self.earlier = self.log();
         self.process = self.plan.run(&self.path);
         self.ready().await;
+    }
+}
+
+/// The recipe of that name; its one route leads to `upstream`.
+fn recipe(name: &str, upstream: &str) -> toml::Table {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/recipes");
+    let text = std::fs::read_to_string(folder.join(name)).expect("the recipe");
+    let mut recipe: toml::Table = text.parse().expect("TOML");
+    let routes = recipe["route"].as_table_mut().expect("routes");
+    assert_eq!(routes.len(), 1, "{name}");
+    for (_, route) in routes.iter_mut() {
+        let route = route.as_table_mut().expect("a route");
+        route.insert("upstream".to_owned(), upstream.into());
+    }
+    recipe
+}
+
+/// Copies `keys` from one table into another.
+fn copy(from: &toml::Value, to: &mut toml::Value, keys: &[&str]) {
+    let to = to.as_table_mut().expect("a table");
+    for key in keys {
+        to.insert((*key).to_owned(), from[*key].clone());
     }
 }
 

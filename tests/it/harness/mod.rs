@@ -23,3 +23,4 @@ pub mod until;
 pub mod upstream;
 pub mod websocket;
 pub mod wire;
+pub mod zipline;

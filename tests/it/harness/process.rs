@@ -78,6 +78,15 @@ impl Process {
         assert!(status.success(), "kill -{name} of {} failed", self.name);
     }
 
+    /// The most memory that it ever had in use, in bytes (Linux).
+    pub fn peak_memory(&self) -> usize {
+        let path = format!("/proc/{}/status", self.child.id());
+        let text = std::fs::read_to_string(path).expect("its status");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+        kibibytes.expect("VmHWM in kB") * 1024
+    }
+
     /// `kill -9`, and waits until the system has buried it.
     pub fn kill(&mut self) {
         if self.status().is_none() {

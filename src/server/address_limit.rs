@@ -1,22 +1,26 @@
-//! Sign-in starts per address. Each one may cost a discovery call and always
-//! costs an answer with cookies; a flood of them must not drown real ones.
+//! How often one address may do something that nobody has to sign in for. A
+//! sign-in start may cost a discovery call and always costs an answer with
+//! cookies; on open lanes the application works for everybody. A flood from
+//! one place must not drown what others ask for.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
+use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 /// Addresses that have gone quiet are forgotten after this many checks.
 const TIDY_EVERY: u32 = 1024;
 
 /// Per IPv4 address, or per IPv6 /64: a household has that many for itself.
-pub(super) struct StartLimit {
+pub(super) struct AddressLimit {
     limiter: DefaultKeyedRateLimiter<IpAddr>,
     checks: AtomicU32,
 }
 
-impl StartLimit {
+impl AddressLimit {
     /// `per_minute` with bursts of twice that.
     pub(super) fn new(per_minute: NonZeroU32) -> Self {
         let burst = per_minute.saturating_mul(NonZeroU32::MIN.saturating_add(1));
@@ -27,10 +31,19 @@ impl StartLimit {
     }
 
     pub(super) fn allows(&self, client: IpAddr) -> bool {
+        self.check(client).is_ok()
+    }
+
+    /// # Errors
+    /// How long until the next one is allowed.
+    pub(super) fn check(&self, client: IpAddr) -> Result<(), Duration> {
         if self.checks.fetch_add(1, Ordering::Relaxed) % TIDY_EVERY == TIDY_EVERY - 1 {
             self.limiter.retain_recent();
         }
-        self.limiter.check_key(&network(client)).is_ok()
+        let now = self.limiter.clock().now();
+        self.limiter
+            .check_key(&network(client))
+            .map_err(|refused| refused.wait_time_from(now))
     }
 }
 
@@ -51,7 +64,7 @@ mod tests {
 
     #[test]
     fn sec_dos_03_a_flood_from_one_network_leaves_others_alone() {
-        let limit = StartLimit::new(NonZeroU32::new(5).unwrap());
+        let limit = AddressLimit::new(NonZeroU32::new(5).unwrap());
         let flood: Vec<bool> = (0..30_u16)
             .map(|n| limit.allows(format!("2001:db8::{n:x}").parse().unwrap()))
             .collect();
