@@ -73,7 +73,7 @@ async fn optional_takes_everybody_and_names_who_is_signed_in() {
 #[tokio::test]
 async fn optional_waits_for_no_refresh() {
     let provider = Provider::start("oidc-plain").await;
-    provider.set(|script| script.expires_in = Some(2));
+    provider.set(|script| script.access_lifetime = 2);
     let upstream = Upstream::start().await;
     let route = format!(
         "[route.app]\nupstream = \"{}\"\naccess = \"signed-in\"\n{ROUTE}",
