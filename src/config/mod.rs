@@ -6,6 +6,7 @@
 //! Must not know: anything that acts on it.
 
 mod access;
+mod access_rule;
 mod address;
 mod admin;
 pub mod checked;
@@ -40,6 +41,7 @@ mod session;
 mod shadow;
 mod shape;
 mod trace;
+mod token_header;
 mod tree;
 mod trust_anchor;
 mod upstream;
