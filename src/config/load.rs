@@ -172,6 +172,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         public_url: server.public_url.as_ref(),
         cookie_domain: session.cookie_domain.as_deref(),
         listen: &server.listen,
+        base_dir,
     };
     let routes = route::check(&raw.route, &raw.route_defaults, &around, findings);
     let pages = pages::check(&raw.pages, base_dir, findings);

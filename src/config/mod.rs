@@ -19,6 +19,7 @@ mod load;
 mod log;
 mod not_built;
 mod pages;
+mod path_prefix;
 mod problems;
 mod provider;
 mod quantity;
@@ -36,6 +37,7 @@ mod shape;
 mod tree;
 mod trust_anchor;
 mod upstream;
+mod upstream_tls;
 
 pub use load::{Loaded, STANDARD_PLACES, Sources, inspect, load, parse};
 pub use problems::{Problem, Problems};

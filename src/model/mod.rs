@@ -6,6 +6,7 @@ pub mod access;
 pub mod context;
 pub mod identity;
 pub mod origin;
+pub mod path_prefix;
 pub mod path_text;
 pub mod pattern;
 pub mod target;

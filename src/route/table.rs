@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::scope::scope_of;
 use crate::config::checked::{self, Config, RouteHost};
-use crate::model::origin::Authority;
+use crate::model::origin::{Authority, Origin, Scheme};
 use crate::model::target::Target;
 use crate::policy::RoutePolicy;
 use crate::session::ticket::Scope;
@@ -38,6 +38,7 @@ pub struct RouteTable {
     public_host: String,
     public_port: Option<u16>,
     default_port: u16,
+    scheme: Scheme,
 }
 
 /// The routes of one name, for one port or (`None`) for every port.
@@ -59,6 +60,7 @@ impl RouteTable {
             public_host: public_url.host.clone(),
             public_port: public_url.port,
             default_port: public_url.scheme.default_port(),
+            scheme: public_url.scheme,
         };
         for route in &config.routes {
             let policy = Arc::new(RoutePolicy::compile(route));
@@ -165,6 +167,29 @@ impl RouteTable {
         }
     }
 
+    /// Whether `origin` is exactly that of one of the route's hosts, as a
+    /// browser spells it. `"*"` is no origin.
+    pub fn is_origin_of(&self, route: &Route, origin: &[u8]) -> bool {
+        route.config.hosts.iter().any(|host| match host {
+            RouteHost::Exact(host) => {
+                let port = Some(self.port_of(host)).filter(|port| *port != self.default_port);
+                let own = Origin {
+                    scheme: self.scheme,
+                    host: host.host.clone(),
+                    port,
+                };
+                own.to_string().as_bytes() == origin
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether `origin` is one of a route that has this host.
+    pub fn is_origin_at(&self, authority: &Authority, origin: &[u8]) -> bool {
+        let routes = self.routes_of(authority).unwrap_or_default();
+        routes.iter().any(|route| self.is_origin_of(route, origin))
+    }
+
     /// Every route on every host it has; for start-up sentences and `check`.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         let sites = self.hosts.values().flatten();
@@ -189,6 +214,42 @@ mod tests {
             Found::NoRoute => "404".to_owned(),
             Found::UnknownHost => "421".to_owned(),
         }
+    }
+
+    #[test]
+    fn sec_ses_32_an_origin_is_exactly_that_of_a_host_of_the_route() {
+        let table = table(
+            "https://apps.test:8443",
+            vec![
+                route("app", &["apps.test", "app.apps.test"], "/*"),
+                route("other", &["other.test:9000"], "/*"),
+                route("open", &["*"], "/*"),
+            ],
+        );
+        let at = |host: &str, origin: &str| {
+            let host = Authority::parse(host).unwrap();
+            table.is_origin_at(&host, origin.as_bytes())
+        };
+        assert!(at("apps.test:8443", "https://apps.test:8443"));
+        assert!(at("app.apps.test", "https://apps.test:8443"));
+        assert!(at("apps.test:8443", "https://app.apps.test"));
+        assert!(at("other.test:9000", "https://other.test:9000"));
+        for origin in [
+            "https://apps.test",
+            "http://apps.test:8443",
+            "https://APPS.test:8443",
+            "https://apps.test:8443/",
+            "https://x.apps.test:8443",
+            "https://apps.test:8443.evil.test",
+            "https://evil.test",
+            "https://other.test:9000",
+            "null",
+            "*",
+            "",
+        ] {
+            assert!(!at("apps.test:8443", origin), "{origin}");
+        }
+        assert!(!at("anything.test", "https://anything.test"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! Must not know: the demo, the command line, how parts are wired.
 
 mod context;
+mod cross_origin;
 mod endpoints;
 mod forwarding;
 mod in_flight;

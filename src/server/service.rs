@@ -11,6 +11,7 @@ use http::{Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::context::ContextMaker;
+use super::cross_origin::Asker;
 use super::endpoints::Endpoint;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
@@ -146,8 +147,9 @@ impl Handler for Service {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let mut trail = Trail::default();
+        let asker = Asker::of(&head.headers);
         let made = inner.contexts.make(connection, &head, reference);
-        let response = match &made {
+        let mut response = match &made {
             Ok(context) => {
                 inner
                     .answer(connection, context, head, body, &mut trail)
@@ -159,6 +161,9 @@ impl Handler for Service {
                 inner.malformed(&head, reference, error)
             }
         };
+        if let Ok(context) = &made {
+            inner.share(context, &asker, &mut response);
+        }
         let authority = made
             .as_ref()
             .map(|context| context.target.authority.to_string());
@@ -227,8 +232,16 @@ impl Inner {
                 .await;
         };
         trail.route = Some(route.config.id.clone());
+        let judged = match route.config.prefix.apply(&context.target) {
+            Ok(judged) => judged,
+            Err(error) => {
+                trail.decision = Some("malformed");
+                trail.reason = Some(error.reason());
+                return self.malformed(&head, context.reference, &error);
+            }
+        };
         let cookies = cookie_fields(&head.headers);
-        let verdict = self.gate.admit(route, &context.target, &cookies).await;
+        let verdict = self.gate.admit(route, &judged, &cookies).await;
         drop(cookies);
         match verdict {
             Verdict::Admitted { permit, session } => {
@@ -238,6 +251,7 @@ impl Inner {
                 let request = Admitted {
                     permit,
                     route,
+                    judged: &judged,
                     session,
                 };
                 self.forward(connection, context, manner, head, body, request)
@@ -318,7 +332,7 @@ impl Inner {
     }
 
     /// The part of the path below our prefix, if it lies there.
-    fn own_path<'a>(&self, path: &'a str) -> Option<&'a str> {
+    pub(super) fn own_path<'a>(&self, path: &'a str) -> Option<&'a str> {
         let rest = path.strip_prefix(&self.prefix)?;
         (rest.is_empty() || rest.starts_with('/')).then_some(rest)
     }

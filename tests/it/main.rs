@@ -33,4 +33,8 @@ mod sessions;
 #[cfg(test)]
 mod sign_out;
 #[cfg(test)]
+mod spa;
+#[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod upstreams;

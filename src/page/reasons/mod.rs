@@ -41,6 +41,7 @@ fn family(reason: &str) -> &str {
             "grant_expired_or_revoked"
         }
         "refresh_not_allowed" | "scope_rejected" => "client_credentials_rejected",
+        _ if reason.starts_with("upstream_tls_") => "upstream_untrusted",
         _ if reason.starts_with("tls_") => "tls_failed",
         _ => reason,
     }
@@ -108,6 +109,12 @@ const CODES: &[&str] = &[
     "method_not_allowed",
     "request_timeout",
     "upstream_unreachable",
+    "upstream_down",
+    "upstream_tls_unknown_ca",
+    "upstream_tls_expired",
+    "upstream_tls_wrong_name",
+    "upstream_tls_client_certificate",
+    "upstream_tls_failed",
     "upstream_timeout",
     "upstream_broken",
     "body_too_large",
