@@ -151,6 +151,15 @@ impl Health {
     }
 }
 
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt")
+            .field("upstream", &self.health.upstream)
+            .field("probe", &self.probe)
+            .finish()
+    }
+}
+
 impl Attempt<'_> {
     /// What came of it. An upstream with a wrong certificate is there.
     pub(super) fn ended<T>(self, result: &Result<T, ProxyError>) {
@@ -205,12 +214,12 @@ mod tests {
     }
 
     fn fail_at(health: &Health, now: Instant) {
-        let attempt = health.enter_at(now).ok().expect("may connect");
+        let attempt = health.enter_at(now).expect("may connect");
         attempt.ended_at::<()>(&Err(ProxyError::ConnectTimeout), now);
     }
 
     fn succeed_at(health: &Health, now: Instant) {
-        let attempt = health.enter_at(now).ok().expect("may connect");
+        let attempt = health.enter_at(now).expect("may connect");
         attempt.ended_at(&Ok(()), now);
     }
 
@@ -237,7 +246,7 @@ mod tests {
         assert_eq!(seconds_left(&health, start), Some(10));
         assert_eq!(gauge(&health), "0");
         assert_eq!(seconds_left(&health, at(4)), Some(6));
-        let probe = health.enter_at(at(10)).ok().unwrap();
+        let probe = health.enter_at(at(10)).unwrap();
         assert_eq!(seconds_left(&health, at(10)), Some(1), "one at a time");
         probe.ended_at::<()>(&Err(ProxyError::ConnectTimeout), at(15));
         assert_eq!(seconds_left(&health, at(15)), Some(10));
@@ -255,7 +264,7 @@ mod tests {
         let later = start + Duration::from_secs(10);
         fail_at(&health, start);
         drop(health.enter_at(later));
-        let next = health.enter_at(later).ok().unwrap();
+        let next = health.enter_at(later).unwrap();
         assert!(next.probe);
     }
 
@@ -264,9 +273,9 @@ mod tests {
         let health = health(1);
         let start = Instant::now();
         let later = start + Duration::from_secs(10);
-        let slow = health.enter_at(start).ok().unwrap();
+        let slow = health.enter_at(start).unwrap();
         fail_at(&health, start);
-        let _probe = health.enter_at(later).ok().unwrap();
+        let _probe = health.enter_at(later).unwrap();
         slow.ended_at::<()>(&Err(ProxyError::ConnectTimeout), later);
         assert!(seconds_left(&health, later + Duration::from_secs(60)).is_some());
     }

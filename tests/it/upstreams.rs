@@ -222,6 +222,11 @@ async fn row_u1_certificates_of_upstreams_are_verified_and_the_cause_is_named() 
             .route(&open_route("address", &good.url(), &nameless))
             .route(&open_route("over", &over.url(), &named("app.internal")))
             .route(&open_route(
+                "namesake",
+                &namesake.url(),
+                &named("app.internal"),
+            ))
+            .route(&open_route(
                 "foreign",
                 &foreign.url(),
                 &named("app.internal"),

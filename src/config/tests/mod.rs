@@ -435,6 +435,10 @@ fn sec_path_16_prefixes_fit_the_route_and_its_rules() {
     );
     let config = read(&route(&both)).unwrap().config;
     assert_eq!(config.routes[0].prefix.add.as_deref(), Some("/x"));
+    assert_eq!(
+        sentence::admissions(&config)[0],
+        "files.example.com/app/* (at the application /x/a): nobody"
+    );
     for (lines, key, line, cure) in [
         (
             "strip_prefix = \"/app\"",
