@@ -232,7 +232,7 @@ impl Inner {
                 .await;
         };
         trail.route = Some(route.config.id.clone());
-        let judged = match route.config.prefix.apply(&context.target) {
+        let judged = match context.judged_for(&route.config.prefix) {
             Ok(judged) => judged,
             Err(error) => {
                 trail.decision = Some("malformed");
@@ -241,7 +241,7 @@ impl Inner {
             }
         };
         let cookies = cookie_fields(&head.headers);
-        let verdict = self.gate.admit(route, &judged, &cookies).await;
+        let verdict = self.gate.admit(route, &judged.target, &cookies).await;
         drop(cookies);
         match verdict {
             Verdict::Admitted { permit, session } => {
@@ -251,7 +251,7 @@ impl Inner {
                 let request = Admitted {
                     permit,
                     route,
-                    judged: &judged,
+                    judged: &judged.target,
                     session,
                 };
                 self.forward(connection, context, manner, head, body, request)
