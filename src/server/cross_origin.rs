@@ -68,9 +68,7 @@ impl Inner {
             return Endpoint::find(own, public_host).is_for_scripts()
                 && self.routes.is_origin_at(&target.authority, origin);
         }
-        match self.routes.find(target) {
-            Found::Route(route) => self.routes.is_origin_of(route, origin),
-            Found::NoRoute | Found::UnknownHost => false,
-        }
+        let found = self.routes.find(target);
+        matches!(found, Found::Route(route) if self.routes.is_origin_of(route, origin))
     }
 }
