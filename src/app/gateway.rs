@@ -160,6 +160,7 @@ impl Gateway {
                     strip: strip_own,
                     is_own: cookie::own_set_cookie,
                 },
+                &telemetry,
             )?,
             equipment: equipment.collect(),
             telemetry: telemetry.clone(),

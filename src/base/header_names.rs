@@ -13,6 +13,7 @@ names! {
     X_FORWARDED_PROTO = "x-forwarded-proto";
     X_FORWARDED_HOST = "x-forwarded-host";
     X_FORWARDED_PORT = "x-forwarded-port";
+    X_FORWARDED_PREFIX = "x-forwarded-prefix";
     X_REAL_IP = "x-real-ip";
     X_REQUEST_ID = "x-request-id";
     X_REQUESTED_WITH = "x-requested-with";

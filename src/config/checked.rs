@@ -14,6 +14,7 @@ use crate::base::secret_file::LiveSecret;
 use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
+use crate::model::path_prefix::PathPrefix;
 use crate::model::pattern::PathPattern;
 
 #[derive(Debug, Clone)]
@@ -173,6 +174,9 @@ pub struct Route {
     pub hosts: Vec<RouteHost>,
     pub path: PathPattern,
     pub upstream: Upstream,
+    pub upstream_tls: UpstreamTls,
+    /// Applied before anything is judged.
+    pub prefix: PathPrefix,
     pub preserve_host: bool,
     /// `None` only where no request can reach the session lane.
     pub access: Option<Access>,
@@ -236,6 +240,35 @@ impl Default for IdentityRules {
             clear_cookies: Vec::new(),
         }
     }
+}
+
+/// As the configuration spells it.
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(authority) => write!(f, "http://{authority}"),
+            Self::Https(authority) => write!(f, "https://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whom `https` upstreams are taken for, and who we are to them. The files
+/// were there and fitted together when the configuration was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The only trust anchors (PEM); `None`: the public ones.
+    pub ca_file: Option<PathBuf>,
+    pub client: Option<ClientCertificate>,
+    /// Instead of the host of the upstream.
+    pub server_name: Option<String>,
+}
+
+/// What we show to upstreams that ask who is there. PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 /// What an application knows people by.
@@ -321,6 +354,11 @@ pub struct Limits {
     pub in_flight: usize,
     pub upstream_connections: usize,
     pub upstream_idle: Duration,
+    /// Connects in a row that fail until an upstream counts as down; zero:
+    /// it never does.
+    pub upstream_failures: u32,
+    /// How long requests to it then fail at once.
+    pub upstream_pause: Duration,
     pub provider_connect: Duration,
     pub provider_total: Duration,
     pub provider_body: usize,
@@ -347,6 +385,8 @@ impl Default for Limits {
             in_flight: 4096,
             upstream_connections: 1024,
             upstream_idle: Duration::from_secs(4),
+            upstream_failures: 3,
+            upstream_pause: Duration::from_secs(2),
             provider_connect: Duration::from_secs(3),
             provider_total: Duration::from_secs(10),
             provider_body: 1024 * 1024,

@@ -181,6 +181,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         cookie_domain: session.cookie_domain.as_deref(),
         same_site: session.same_site,
         listen: &server.listen,
+        base_dir,
     };
     let routes = route::check(&raw.route, &raw.route_defaults, &around, findings);
     issuer_lane::check(&providers, &routes, server.public_url.as_ref(), findings);

@@ -24,6 +24,7 @@ mod load;
 mod log;
 mod not_built;
 mod pages;
+mod path_prefix;
 mod peer_word;
 mod problems;
 mod provider;
@@ -45,6 +46,7 @@ mod token_header;
 mod tree;
 mod trust_anchor;
 mod upstream;
+mod upstream_tls;
 
 pub use load::{Loaded, STANDARD_PLACES, Sources, inspect, load, parse};
 pub use problems::{Problem, Problems};

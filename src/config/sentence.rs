@@ -2,6 +2,7 @@
 
 use super::checked::{Config, Route, RouteHost};
 use crate::model::access::{Access, AccessRule, Lane, LaneRule, Preflight};
+use crate::model::path_prefix::PathPrefix;
 
 /// The addresses to register at the providers, each with the provider's name.
 pub fn redirect_uris(config: &Config) -> Vec<(String, String)> {
@@ -56,7 +57,7 @@ fn of_route(config: &Config, route: &Route) -> Vec<String> {
         let place = if everything {
             rest(&hosts, route, !out.is_empty())
         } else {
-            format!("{hosts}{}{}", rule.path, methods(rule))
+            format!("{hosts}{}{}", of_path(route, rule), methods(rule))
         };
         out.push(format!("{place}: {}", of_rule(config, route, rule)));
     }
@@ -70,6 +71,15 @@ fn of_route(config: &Config, route: &Route) -> Vec<String> {
         out.push(format!("{place}: {who}{never}"));
     }
     out
+}
+
+/// Rules see the path that the application gets, which no browser asks for
+/// where a prefix changes.
+fn of_path(route: &Route, rule: &LaneRule) -> String {
+    if route.prefix == PathPrefix::default() {
+        return rule.path.to_string();
+    }
+    format!("{} (at the application {})", route.path, rule.path)
 }
 
 /// Whom `deny` takes out again.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Gate;
+use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
 use crate::refresh::Freshness;
 use crate::session::sessions::{Found, Session};
@@ -76,6 +77,11 @@ impl Gate {
             tracing::warn!(reason = error.reason(), "idle time could not be written");
         }
         Some(Box::new(session))
+    }
+
+    /// When the session ends if nobody uses it again.
+    pub fn ends_at(&self, session: &Session) -> Timestamp {
+        self.sessions.ends_at(session)
     }
 
     /// Whose session it is, without asking the provider for fresh tokens: for

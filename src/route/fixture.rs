@@ -37,6 +37,8 @@ pub(super) fn route(id: &str, hosts: &[&str], path: &str) -> Route {
             .collect(),
         path: PathPattern::parse(path).unwrap(),
         upstream: Upstream::Unix(PathBuf::from("app.sock")),
+        upstream_tls: Default::default(),
+        prefix: Default::default(),
         preserve_host: true,
         access: Some(Access::SignedIn),
         deny: Vec::new(),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::scope::SessionHost;
 use crate::config::checked::{self, Config, RouteHost};
-use crate::model::origin::{Authority, Scheme};
+use crate::model::origin::{Authority, Origin, Scheme};
 use crate::model::target::{Target, TargetError};
 use crate::policy::RoutePolicy;
 use crate::session::ticket::Scope;
@@ -45,6 +45,7 @@ pub struct RouteTable {
     public_port: Option<u16>,
     default_port: u16,
     home: SessionHost,
+    scheme: Scheme,
 }
 
 /// The routes of one name, for one port or (`None`) for every port.
@@ -77,6 +78,7 @@ impl RouteTable {
                 &config.session,
                 true,
             ),
+            scheme: public_url.scheme,
         };
         for route in &config.routes {
             let policy = Arc::new(RoutePolicy::compile(route));
@@ -235,6 +237,29 @@ impl RouteTable {
         self.default_port == Scheme::Https.default_port()
     }
 
+    /// Whether `origin` is exactly that of one of the route's hosts, as a
+    /// browser spells it. `"*"` is no origin.
+    pub fn is_origin_of(&self, route: &Route, origin: &[u8]) -> bool {
+        route.config.hosts.iter().any(|host| match host {
+            RouteHost::Exact(host) => {
+                let port = Some(self.port_of(host)).filter(|port| *port != self.default_port);
+                let own = Origin {
+                    scheme: self.scheme,
+                    host: host.host.clone(),
+                    port,
+                };
+                own.to_string().as_bytes() == origin
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether `origin` is one of a route that has this host.
+    pub fn is_origin_at(&self, authority: &Authority, origin: &[u8]) -> bool {
+        let routes = self.routes_of(authority).unwrap_or_default();
+        routes.iter().any(|route| self.is_origin_of(route, origin))
+    }
+
     /// Every route on every host it has; for start-up sentences and `check`.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         let sites = self.hosts.values().chain(self.below.values()).flatten();
@@ -278,6 +303,42 @@ mod tests {
             Found::Refused(_) => "400".to_owned(),
             Found::UnknownHost => "421".to_owned(),
         }
+    }
+
+    #[test]
+    fn sec_ses_32_an_origin_is_exactly_that_of_a_host_of_the_route() {
+        let table = table(
+            "https://apps.test:8443",
+            vec![
+                route("app", &["apps.test", "app.apps.test"], "/*"),
+                route("other", &["other.test:9000"], "/*"),
+                route("open", &["*"], "/*"),
+            ],
+        );
+        let at = |host: &str, origin: &str| {
+            let host = Authority::parse(host).unwrap();
+            table.is_origin_at(&host, origin.as_bytes())
+        };
+        assert!(at("apps.test:8443", "https://apps.test:8443"));
+        assert!(at("app.apps.test", "https://apps.test:8443"));
+        assert!(at("apps.test:8443", "https://app.apps.test"));
+        assert!(at("other.test:9000", "https://other.test:9000"));
+        for origin in [
+            "https://apps.test",
+            "http://apps.test:8443",
+            "https://APPS.test:8443",
+            "https://apps.test:8443/",
+            "https://x.apps.test:8443",
+            "https://apps.test:8443.evil.test",
+            "https://evil.test",
+            "https://other.test:9000",
+            "null",
+            "*",
+            "",
+        ] {
+            assert!(!at("apps.test:8443", origin), "{origin}");
+        }
+        assert!(!at("anything.test", "https://anything.test"));
     }
 
     #[test]

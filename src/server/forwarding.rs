@@ -12,6 +12,7 @@ use crate::base::fault::{Blame, Fault};
 use crate::gate::TellError;
 use crate::listener::{Connection, TunnelCloser};
 use crate::model::context::{Audience, RequestContext};
+use crate::model::target::Target;
 use crate::page::ActionKind;
 use crate::policy::Permit;
 use crate::proxy::Outbound;
@@ -22,6 +23,8 @@ use crate::session::sessions::Session;
 pub(super) struct Admitted<'a> {
     pub(super) permit: Permit,
     pub(super) route: &'a Route,
+    /// What was judged and will be sent.
+    pub(super) judged: &'a Target,
     pub(super) session: Option<Box<Session>>,
 }
 
@@ -49,6 +52,7 @@ impl Inner {
         let outbound = Outbound {
             target: &self.proxy.targets()[self.equipment[&route.config.id].upstream],
             context,
+            judged: admitted.judged,
             connection,
             parts: head,
             body,
@@ -74,7 +78,8 @@ impl Inner {
                         reason, detail, "request not forwarded"
                     ),
                 }
-                let trouble = Trouble::new(error.status(), reason, context.reference);
+                let trouble = Trouble::new(error.status(), reason, context.reference)
+                    .retry_after(error.retry_after());
                 let retryable = context.audience == Audience::Navigation;
                 let trouble = if retryable {
                     trouble.action(ActionKind::TryAgain, self.here(context))

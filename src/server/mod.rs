@@ -7,6 +7,7 @@
 
 mod address_limit;
 mod context;
+mod cross_origin;
 mod endpoints;
 mod entrance;
 mod forwarding;

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::address_limit::AddressLimit;
 use super::context::ContextMaker;
+use super::cross_origin::Asker;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
 use super::place::{Place, place};
@@ -177,8 +178,9 @@ impl Handler for Service {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let mut trail = Trail::default();
+        let asker = Asker::of(&head.headers);
         let made = inner.contexts.make(connection, &head, reference);
-        let response = match &made {
+        let mut response = match &made {
             Ok(context) => {
                 inner
                     .answer(connection, context, head, body, &mut trail)
@@ -190,6 +192,9 @@ impl Handler for Service {
                 inner.malformed(&head, reference, error)
             }
         };
+        if let Ok(context) = &made {
+            inner.share(context, &asker, &mut response);
+        }
         let authority = made
             .as_ref()
             .map(|context| context.target.authority.to_string());
@@ -268,14 +273,22 @@ impl Inner {
             }
         };
         trail.route = Some(route.config.id.clone());
+        let judged = match context.judged_for(&route.config.prefix) {
+            Ok(judged) => judged,
+            Err(error) => {
+                trail.decision = Some("malformed");
+                trail.reason = Some(error.reason());
+                return self.malformed(&head, context.reference, &error);
+            }
+        };
         let cookies = cookie_fields(&head.headers);
         let scope = self.scope(context);
         let verdict = self
             .gate
-            .admit(route, context, &head.headers, scope, &cookies)
+            .admit(route, &judged, &head.headers, scope, &cookies)
             .await;
         drop(cookies);
-        let trace = self.observe(context, route, &verdict, trail);
+        let trace = self.observe(&judged, route, &verdict, trail);
         let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
@@ -307,6 +320,7 @@ impl Inner {
                 let request = Admitted {
                     permit,
                     route,
+                    judged: &judged.target,
                     session,
                 };
                 self.forward(connection, context, manner, head, body, request)

@@ -246,6 +246,16 @@ impl Sessions {
         }))
     }
 
+    /// When the session ends if nobody uses it again: its absolute end, or
+    /// its idle time after the last use that this process knows of.
+    pub fn ends_at(&self, session: &Session) -> Timestamp {
+        if self.idle_timeout.is_zero() {
+            return session.expires_at;
+        }
+        let last_seen = self.uses.latest(&session.id, session.header.last_seen);
+        session.expires_at.min(last_seen.plus(self.idle_timeout))
+    }
+
     /// Whether a session that was read earlier has ended by time since.
     pub fn ending(&self, session: &Session) -> Option<Ending> {
         let last_seen = self.uses.latest(&session.id, session.header.last_seen);

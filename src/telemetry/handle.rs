@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access_log::AccessLog;
-use super::metrics::{Counter, Histogram};
+use super::metrics::{Counter, Gauge, Histogram};
 use crate::base::clock::Timestamp;
 
 /// One answered request. Words and numbers only; a mail address, a query and
@@ -53,6 +53,7 @@ struct Inner {
     refreshes: Counter<2>,
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
+    upstream_up: Gauge<2>,
 }
 
 impl Telemetry {
@@ -99,6 +100,11 @@ impl Telemetry {
                 "vestibule_store_operation_seconds",
                 "Time that calls to the session store took.",
                 ["store", "operation"],
+            ),
+            upstream_up: Gauge::new(
+                "vestibule_upstream_up",
+                "0 while an upstream counts as down; route is the first that goes there.",
+                ["upstream", "route"],
             ),
         }))
     }
@@ -155,6 +161,10 @@ impl Telemetry {
             .observe([store, operation], duration);
     }
 
+    pub fn upstream_up(&self, upstream: &str, route: &str, up: bool) {
+        self.0.upstream_up.set([upstream, route], u64::from(up));
+    }
+
     /// Everything in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         let mut out = String::with_capacity(8192);
@@ -170,6 +180,7 @@ impl Telemetry {
         self.0.refreshes.render(&mut out);
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
+        self.0.upstream_up.render(&mut out);
         if let Some(access_log) = &self.0.access_log {
             let name = "vestibule_access_log_dropped_total";
             let dropped = access_log.dropped();
@@ -209,6 +220,7 @@ mod tests {
         telemetry.login("callback", "state_mismatch", "main");
         telemetry.refresh("refreshed", "main");
         telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
+        telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
         let text = telemetry.render();
         for line in [
             concat!(
@@ -223,6 +235,7 @@ mod tests {
             "vestibule_refreshes_total{outcome=\"refreshed\",provider=\"main\"} 1\n",
             "vestibule_store_operations_total{store=\"redis\",operation=\"load\",outcome=\"error\"} 1\n",
             "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
+            "vestibule_upstream_up{upstream=\"http://127.0.0.1:3000\",route=\"files\"} 0\n",
             "vestibule_access_log_dropped_total 0\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

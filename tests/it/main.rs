@@ -51,10 +51,14 @@ mod sessions;
 #[cfg(test)]
 mod sign_out;
 #[cfg(test)]
+mod spa;
+#[cfg(test)]
 mod starting;
 #[cfg(test)]
 mod tunnels;
 #[cfg(test)]
 mod two_providers;
+#[cfg(test)]
+mod upstreams;
 #[cfg(test)]
 mod zipline;

@@ -169,6 +169,16 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "您来对了地方，但此页面背后的应用目前无法连接。",
             next: "请稍后重试。如果问题持续，请寻求帮助并附上下方信息。",
         },
+        "upstream_down" => Text {
+            title: "应用已停止服务",
+            happened: "您来对了地方，但此页面背后的应用已有一段时间无法连接。",
+            next: "请稍后重试。如果问题持续，请寻求帮助并附上下方信息。",
+        },
+        "upstream_untrusted" => Text {
+            title: "目前无法信任此应用",
+            happened: "此页面背后的应用无法证明自己的身份，或者拒绝了我们的连接。没有向它发送任何内容。",
+            next: "请寻求帮助并附上下方信息。重试通常无济于事。",
+        },
         "upstream_timeout" => Text {
             title: "应用响应过慢",
             happened: "此页面背后的应用没有及时响应。",

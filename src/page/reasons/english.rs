@@ -169,6 +169,16 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "You are at the right place, but the application behind this page cannot be reached at the moment.",
             next: "Try again in a moment. If it goes on, ask for help and include the line below.",
         },
+        "upstream_down" => Text {
+            title: "The application is down",
+            happened: "You are at the right place, but the application behind this page has not been reachable for a while.",
+            next: "Try again in a moment. If it goes on, ask for help and include the line below.",
+        },
+        "upstream_untrusted" => Text {
+            title: "The application cannot be trusted right now",
+            happened: "The application behind this page could not show that it is the right one, or did not accept us. Nothing was sent to it.",
+            next: "Ask for help and include the line below. Trying again will hardly change it.",
+        },
         "upstream_timeout" => Text {
             title: "The application takes too long",
             happened: "The application behind this page did not answer in time.",

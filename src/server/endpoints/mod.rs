@@ -28,6 +28,8 @@ pub enum Endpoint {
     HandOff,
     SignOut,
     UserInfo,
+    /// Whether somebody is signed in, and until when.
+    Session,
     Asset,
     Ping,
     Robots,
@@ -46,6 +48,7 @@ impl Endpoint {
             "/handoff" if !public_host => Self::HandOff,
             "/sign_out" => Self::SignOut,
             "/userinfo" => Self::UserInfo,
+            "/session" => Self::Session,
             _ if path.starts_with("/static/") => Self::Asset,
             _ => match path.strip_prefix("/callback/") {
                 Some(id) if public_host && !id.is_empty() && !id.contains('/') => {
@@ -64,6 +67,11 @@ impl Endpoint {
                 .allow()
                 .split(", ")
                 .any(|allowed| allowed == method.as_str())
+    }
+
+    /// Scripts of the route's origins may read its answers.
+    pub(super) fn is_for_scripts(&self) -> bool {
+        matches!(self, Self::Session | Self::UserInfo)
     }
 
     fn allow(&self) -> &'static str {
@@ -115,6 +123,7 @@ impl Inner {
         match endpoint {
             Endpoint::WhoAmI => self.who_am_i(context, manner, head).await,
             Endpoint::UserInfo => self.user_info(context, manner, head).await,
+            Endpoint::Session => self.session_state(context, manner, head).await,
             Endpoint::SignIn => self.sign_in(context, manner, head).await,
             Endpoint::Start => self.start(context, manner, head).await,
             Endpoint::Callback(id) => self.callback(context, manner, head, id.as_deref()).await,
