@@ -58,3 +58,6 @@ pub const SESSION_COOKIE_LOOPBACK: &str = "vestibule";
 /// Followed by the tag of the attempt.
 pub const TRANSACTION_COOKIE_HOST: &str = "__Host-vestibule-t-";
 pub const TRANSACTION_COOKIE: &str = "vestibule-t-";
+/// Whose browser it was on this host, below a shared cookie domain.
+pub const PERSON_COOKIE_HOST: &str = "__Host-vestibule-p-1";
+pub const PERSON_COOKIE: &str = "vestibule-p-1";

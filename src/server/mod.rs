@@ -5,6 +5,7 @@
 //! answers.
 //! Must not know: the demo, the command line, how parts are wired.
 
+mod changed_hands;
 mod context;
 mod endpoints;
 mod forwarding;

@@ -189,7 +189,7 @@ impl Inner {
         &self,
         connection: &Connection,
         context: &RequestContext,
-        head: Head,
+        mut head: Head,
         body: Incoming,
         trail: &mut Trail,
     ) -> Response<Body> {
@@ -235,6 +235,12 @@ impl Inner {
                 trail.lane = Some(permit.lane().as_str());
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.id.reference());
+                if let Some(session) = &session
+                    && let Some(response) =
+                        self.changed_hands(context, route, session, &mut head.headers)
+                {
+                    return response;
+                }
                 let request = Admitted {
                     permit,
                     route,

@@ -9,6 +9,7 @@ mod found;
 mod idle;
 mod key_memory;
 pub mod lifetime;
+mod person_mark;
 mod pins;
 pub mod record;
 pub mod rotation;
