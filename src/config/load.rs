@@ -171,6 +171,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         providers: &names,
         public_url: server.public_url.as_ref(),
         cookie_domain: session.cookie_domain.as_deref(),
+        same_site: session.same_site,
         listen: &server.listen,
     };
     let routes = route::check(&raw.route, &raw.route_defaults, &around, findings);

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::{self, RawAccess};
-use super::checked::{ListenAddr, Route, RouteHost};
+use super::checked::{ListenAddr, Route, RouteHost, SameSite};
 use super::identity_rules::{self, RawIdentity, RawNamespace, RawUserFrom};
 use super::lane_rule::{self, RawLaneRule, pattern};
 use super::problems::Findings;
@@ -58,6 +58,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) providers: &'a ProviderNames,
     pub(super) public_url: Option<&'a Origin>,
     pub(super) cookie_domain: Option<&'a str>,
+    pub(super) same_site: SameSite,
     pub(super) listen: &'a [ListenAddr],
 }
 

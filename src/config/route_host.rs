@@ -1,6 +1,6 @@
 //! `host` of a route, and whether a session can be known there.
 
-use super::checked::RouteHost;
+use super::checked::{RouteHost, SameSite};
 use super::problems::Findings;
 use super::raw::OneOrMany;
 use super::route::Surroundings;
@@ -66,8 +66,8 @@ pub(super) fn check(
     out
 }
 
-/// Until sign-ins can be handed over, a session is only known where the
-/// cookie of `public_url`'s host goes.
+/// Hosts outside the cookie scope of `public_url`'s host have sign-ins handed
+/// over to them. A Strict cookie does not arrive with the redirects of that.
 pub(super) fn within_scope(
     hosts: &[RouteHost],
     key: &str,
@@ -93,21 +93,14 @@ pub(super) fn within_scope(
         if host == home || shared {
             continue;
         }
-        // the last numbers of an address are no domain
-        let is_name = home.parse::<std::net::Ipv4Addr>().is_err() && !home.starts_with('[');
-        let parent = psl::domain_str(home).filter(|_| is_name);
-        let cure = match parent.filter(|parent| is_within(host, parent)) {
-            Some(parent) => format!(
-                "write session.cookie_domain = \"{parent}\": every server below it then receives the cookie"
-            ),
-            None => format!(
-                "use a host below the same domain as {home} and session.cookie_domain, or a gateway of its own"
-            ),
-        };
-        findings.error(
-            key,
-            format!("somebody who signs in at {home} would not be signed in at {host}"),
-            cure,
-        );
+        if around.same_site == SameSite::Strict {
+            findings.error(
+                key,
+                format!(
+                    "signing in at {home} is handed over to {host} by a redirect, which a cookie with same_site = \"strict\" does not survive"
+                ),
+                "write session.same_site = \"lax\", or use hosts that share session.cookie_domain",
+            );
+        }
     }
 }

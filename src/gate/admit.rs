@@ -8,6 +8,7 @@ use crate::model::target::Target;
 use crate::policy::{Decision, DenyReason, Permit};
 use crate::route::Route;
 use crate::session::sessions::Session;
+use crate::session::ticket::Scope;
 
 /// What happens to a request.
 #[derive(Debug)]
@@ -34,12 +35,19 @@ pub enum Verdict {
 
 impl Gate {
     /// The one door to an upstream. Public lanes never read the cookie.
-    pub async fn admit(&self, route: &Route, target: &Target, cookies: &[&[u8]]) -> Verdict {
+    /// `scope`: that of the request's host.
+    pub async fn admit(
+        &self,
+        route: &Route,
+        target: &Target,
+        scope: Option<&Scope>,
+        cookies: &[&[u8]],
+    ) -> Verdict {
         let lane = route.policy.lane(target);
         if lane.lane() != Lane::Session {
             return verdict(lane.decide(None), None, None);
         }
-        match self.authenticate(cookies).await {
+        match self.authenticate(scope, cookies).await {
             Authentication::SignedIn { session, .. } => {
                 let decision = lane.decide(Some(&session.identity));
                 verdict(decision, Some(session), None)

@@ -7,7 +7,7 @@ use super::Gate;
 use crate::base::fault::Fault;
 use crate::refresh::Freshness;
 use crate::session::sessions::{Found, Session};
-use crate::session::ticket::Ticket;
+use crate::session::ticket::{Scope, Ticket};
 
 /// Who is it?
 #[derive(Debug)]
@@ -26,9 +26,10 @@ pub enum Authentication {
 }
 
 impl Gate {
-    /// `cookies`: the raw `Cookie` fields of the request.
-    pub async fn authenticate(&self, cookies: &[&[u8]]) -> Authentication {
-        let (session, ticket) = match self.recognise(cookies).await {
+    /// `scope`: that of the request's host, `None` where nobody can be signed
+    /// in. `cookies`: the raw `Cookie` fields of the request.
+    pub async fn authenticate(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Authentication {
+        let (session, ticket) = match self.recognise(scope, cookies).await {
             Authentication::SignedIn { session, ticket } => (session, ticket),
             other => return other,
         };
@@ -36,7 +37,8 @@ impl Gate {
             Freshness::Fresh(session) => {
                 if let Err(error) = self.sessions.touch(&session).await {
                     // The idle time is kept here and written again later.
-                    tracing::warn!(reason = error.reason(), "idle time could not be written");
+                    self.untouched
+                        .warn("idle time could not be written", &error);
                 }
                 Authentication::SignedIn {
                     session: Box::new(session),
@@ -61,11 +63,14 @@ impl Gate {
     ///
     /// A sibling host may put a ticket of a session that is over in front of
     /// the living one (RFC 6265bis section 8.6), so every candidate is tried.
-    pub async fn recognise(&self, cookies: &[&[u8]]) -> Authentication {
-        let candidates = self.cookie.find(cookies.iter().copied());
+    pub async fn recognise(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Authentication {
+        let Some(scope) = scope else {
+            return Authentication::Anonymous { ended: None };
+        };
+        let candidates = self.cookies.of(scope).find(cookies.iter().copied());
         let tickets = candidates
             .iter()
-            .filter_map(|text| self.sessions.open_ticket(&[text], &self.home));
+            .filter_map(|text| self.sessions.open_ticket(&[text], scope));
         let mut ended = None;
         for ticket in tickets {
             match self.sessions.find(&ticket).await {
@@ -77,7 +82,7 @@ impl Gate {
                 }
                 Ok(Found::Ended(ending)) => ended = ended.or(Some(ending.reason())),
                 Err(error) => {
-                    tracing::warn!(reason = error.reason(), "session cannot be read");
+                    self.unreadable.warn("session cannot be read", &error);
                     return Authentication::Unavailable {
                         reason: error.reason(),
                         retry_after: Duration::from_secs(2),
@@ -100,7 +105,7 @@ mod tests {
     use crate::provider::Providers;
     use crate::refresh::fixture::{Rig, another, scope, signed_in};
     use crate::refresh::{Refresher, Settings};
-    use crate::session::cookie::SessionCookie;
+    use crate::session::cookie::SessionCookies;
     use crate::telemetry::Telemetry;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -136,8 +141,9 @@ mod tests {
             },
             tokio::runtime::Handle::current(),
         );
-        let cookie = SessionCookie::new(&server, &session, rig.clock.clone());
-        Gate::new(Arc::clone(&rig.sessions), refresher, cookie, scope())
+        let cookies = SessionCookies::new(&server, &session, rig.clock.clone());
+        assert_eq!(*cookies.home_scope(), scope());
+        Gate::new(Arc::clone(&rig.sessions), refresher, cookies)
     }
 
     fn who(authentication: &Authentication) -> Option<String> {
@@ -157,9 +163,9 @@ mod tests {
         let field = |ticket| format!("__Host-vestibule={}", rig.sessions.ticket_text(ticket));
         let (over, good) = (field(&over), field(&good));
         let both = format!("{over}; {good}");
-        let found = gate.authenticate(&[both.as_bytes()]).await;
+        let found = gate.authenticate(Some(&scope()), &[both.as_bytes()]).await;
         assert_eq!(who(&found), Some(living.id.reference()));
-        let found = gate.authenticate(&[over.as_bytes()]).await;
+        let found = gate.authenticate(Some(&scope()), &[over.as_bytes()]).await;
         assert!(matches!(
             found,
             Authentication::Anonymous { ended: Some(_) }
@@ -174,8 +180,32 @@ mod tests {
         rig.clock.advance(120_000);
         let field = format!("__Host-vestibule={}", rig.sessions.ticket_text(&ticket));
         let cookies = [field.as_bytes()];
-        assert_eq!(who(&gate.authenticate(&cookies).await), None);
-        let found = gate.recognise(&cookies).await;
+        let found = gate.authenticate(Some(&scope()), &cookies).await;
+        assert_eq!(who(&found), None);
+        let found = gate.recognise(Some(&scope()), &cookies).await;
         assert_eq!(who(&found), Some(session.id.reference()));
+    }
+
+    #[tokio::test]
+    async fn a_ticket_of_one_scope_is_nobodys_on_another() {
+        let rig = signed_in(MINUTE * 10).await;
+        let gate = gate(&rig);
+        let (home, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE * 10).await;
+        let elsewhere = Scope("files.test".into());
+        let (other, _) = rig.sessions.add_ticket(&session, &elsewhere).await.unwrap();
+        let field = |ticket| format!("__Host-vestibule={}", rig.sessions.ticket_text(ticket));
+        for (ticket, good, bad) in [
+            (&home, scope(), &elsewhere),
+            (&other, elsewhere.clone(), &scope()),
+        ] {
+            let field = field(ticket);
+            let cookies = [field.as_bytes()];
+            let found = gate.authenticate(Some(&good), &cookies).await;
+            assert_eq!(who(&found), Some(session.id.reference()));
+            for scope in [Some(bad), None] {
+                let found = gate.authenticate(scope, &cookies).await;
+                assert!(matches!(found, Authentication::Anonymous { ended: None }));
+            }
+        }
     }
 }

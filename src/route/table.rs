@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::scope::scope_of;
+use super::scope::SessionHost;
 use crate::config::checked::{self, Config, RouteHost};
 use crate::model::origin::{Authority, Scheme};
 use crate::model::target::Target;
@@ -38,6 +38,7 @@ pub struct RouteTable {
     public_host: String,
     public_port: Option<u16>,
     default_port: u16,
+    home: SessionHost,
 }
 
 /// The routes of one name, for one port or (`None`) for every port.
@@ -45,6 +46,7 @@ pub struct RouteTable {
 struct Site {
     port: Option<u16>,
     routes: Vec<Route>,
+    session: SessionHost,
 }
 
 impl RouteTable {
@@ -59,6 +61,15 @@ impl RouteTable {
             public_host: public_url.host.clone(),
             public_port: public_url.port,
             default_port: public_url.scheme.default_port(),
+            home: SessionHost::new(
+                &Authority {
+                    host: public_url.host.clone(),
+                    port: public_url.port,
+                },
+                public_url,
+                &config.session,
+                true,
+            ),
         };
         for route in &config.routes {
             let policy = Arc::new(RoutePolicy::compile(route));
@@ -72,8 +83,18 @@ impl RouteTable {
                 match host {
                     RouteHost::Any => table.any.push(entry),
                     RouteHost::Exact(host) => {
-                        entry.scope = Some(scope_of(host, public_url, &config.session));
-                        table.site(host).push(entry);
+                        let session = SessionHost::new(
+                            host,
+                            public_url,
+                            &config.session,
+                            route.access.is_some(),
+                        );
+                        entry.scope = Some(session.scope.clone());
+                        let hand_off = session.hand_off;
+                        let site = table.site(host, session);
+                        // One route with sessions is enough.
+                        site.session.hand_off |= hand_off;
+                        site.routes.push(entry);
                     }
                 }
             }
@@ -91,17 +112,18 @@ impl RouteTable {
         table
     }
 
-    fn site(&mut self, host: &Authority) -> &mut Vec<Route> {
+    fn site(&mut self, host: &Authority, session: SessionHost) -> &mut Site {
         let sites = self.hosts.entry(host.host.clone()).or_default();
         let at = sites.iter().position(|site| site.port == host.port);
         let at = at.unwrap_or_else(|| {
             sites.push(Site {
                 port: host.port,
                 routes: Vec::new(),
+                session,
             });
             sites.len() - 1
         });
-        &mut sites[at].routes
+        &mut sites[at]
     }
 
     /// The most specific host decides alone, then the most specific path.
@@ -151,14 +173,27 @@ impl RouteTable {
         authority.port.or(unwritten).unwrap_or(self.default_port)
     }
 
-    fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
+    /// How a request's host gets its sessions; `None` where it has none.
+    pub fn session_host(&self, authority: &Authority) -> Option<&SessionHost> {
+        let site = self.site_of(authority).map(|site| &site.session);
+        site.or_else(|| self.is_public_host(authority).then_some(&self.home))
+    }
+
+    /// The host of `origin`, if sign-ins are handed over to it, just there.
+    pub fn hand_off_host(&self, origin: &str) -> Option<&SessionHost> {
+        let (_, authority) = origin.split_once("://")?;
+        let host = self.session_host(&Authority::parse(authority).ok()?)?;
+        (host.hand_off && host.origin.to_string() == origin).then_some(host)
+    }
+
+    fn site_of(&self, authority: &Authority) -> Option<&Site> {
         let port = self.port_of(authority);
-        let site = self.hosts.get(&authority.host).and_then(|sites| {
-            sites
-                .iter()
-                .find(|site| site.port.is_none_or(|written| written == port))
-        });
-        match site {
+        let mut sites = self.hosts.get(&authority.host)?.iter();
+        sites.find(|site| site.port.is_none_or(|written| written == port))
+    }
+
+    fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
+        match self.site_of(authority) {
             Some(site) => Some(&site.routes),
             None if !self.any.is_empty() => Some(&self.any),
             None => self.is_public_host(authority).then_some(&[]),

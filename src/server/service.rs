@@ -17,6 +17,8 @@ use super::in_flight::InFlight;
 use super::render::{self, Manner, Trouble};
 use super::sign_in::cookie_fields;
 use super::start_limit::StartLimit;
+use super::tunnel_guard::TunnelGuard;
+use super::upgrade_origin;
 use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -35,7 +37,7 @@ use crate::page::ActionKind;
 use crate::page::{Language, Pages};
 use crate::proxy::Proxy;
 use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
-use crate::session::cookie::SessionCookie;
+use crate::session::cookie::SessionCookies;
 use crate::telemetry::{RequestLine, Telemetry};
 
 /// What the service is made of; `app` puts it together.
@@ -52,11 +54,12 @@ pub struct Parts {
     /// By the id of the route.
     pub equipment: HashMap<String, Equipment>,
     pub telemetry: Telemetry,
-    pub session_cookie: SessionCookie,
+    pub session_cookies: SessionCookies,
     pub return_to: ReturnToPolicy,
     /// Id and name, in the order of the configuration.
     pub providers: Vec<(ProviderId, String)>,
     pub limits: checked::Limits,
+    pub tunnel_guard: TunnelGuard,
 }
 
 /// What belongs to a route, made once at start.
@@ -81,7 +84,7 @@ pub(super) struct Inner {
     pub(super) proxy: Proxy,
     pub(super) equipment: HashMap<String, Equipment>,
     telemetry: Telemetry,
-    pub(super) session_cookie: SessionCookie,
+    pub(super) session_cookies: SessionCookies,
     pub(super) public_url: Origin,
     pub(super) prefix: String,
     /// `{public_url}{prefix}`
@@ -92,6 +95,7 @@ pub(super) struct Inner {
     pub(super) strict_cookie: bool,
     pub(super) start_limit: StartLimit,
     in_flight: InFlight,
+    pub(super) tunnel_guard: TunnelGuard,
 }
 
 /// What the access log wants to know about a request, filled on the way.
@@ -108,7 +112,10 @@ impl Service {
     pub fn new(parts: Parts) -> Self {
         let server = parts.config;
         let contexts = ContextMaker::new(parts.clock, server.trusted_proxies, &server.public_url);
-        let strict_cookie = parts.session_cookie.same_site == checked::SameSite::Strict;
+        let strict_cookie = {
+            let home = parts.session_cookies.home_scope();
+            parts.session_cookies.of(home).same_site == checked::SameSite::Strict
+        };
         Self {
             inner: Arc::new(Inner {
                 contexts,
@@ -121,7 +128,7 @@ impl Service {
                 proxy: parts.proxy,
                 equipment: parts.equipment,
                 telemetry: parts.telemetry,
-                session_cookie: parts.session_cookie,
+                session_cookies: parts.session_cookies,
                 own_url: format!("{}{}", server.public_url, server.prefix),
                 public_url: server.public_url,
                 prefix: server.prefix,
@@ -133,6 +140,7 @@ impl Service {
                         .unwrap_or(NonZeroU32::MIN),
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
+                tunnel_guard: parts.tunnel_guard,
             }),
         }
     }
@@ -208,6 +216,11 @@ impl Inner {
         let public_host = self.is_public_host(&context.target.authority);
         let known = public_host || !matches!(found, Found::UnknownHost);
         if !known {
+            // The page that says so is to look like one.
+            if let Some(asset) = self.pages.asset(context.target.path()) {
+                trail.decision = Some("own");
+                return asset;
+            }
             trail.decision = Some("unknown_host");
             let trouble = Trouble::new(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -228,13 +241,29 @@ impl Inner {
         };
         trail.route = Some(route.config.id.clone());
         let cookies = cookie_fields(&head.headers);
-        let verdict = self.gate.admit(route, &context.target, &cookies).await;
+        let scope = self.scope(context);
+        let verdict = self
+            .gate
+            .admit(route, &context.target, scope, &cookies)
+            .await;
         drop(cookies);
         match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.id.reference());
+                if session.is_some()
+                    && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
+                {
+                    trail.decision = Some("deny");
+                    trail.reason = Some("upgrade_cross_site");
+                    let trouble = Trouble::new(
+                        StatusCode::FORBIDDEN,
+                        "upgrade_cross_site",
+                        context.reference,
+                    );
+                    return render::problem(&self.pages, manner, trouble);
+                }
                 if let Some(session) = &session
                     && let Some(response) =
                         self.changed_hands(context, route, session, &mut head.headers)

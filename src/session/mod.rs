@@ -6,6 +6,7 @@
 
 pub mod cookie;
 mod found;
+mod handover;
 mod idle;
 mod key_memory;
 pub mod lifetime;

@@ -11,7 +11,15 @@ mod browser_demo;
 #[cfg(test)]
 mod callback_attacks;
 #[cfg(test)]
+mod domain_scope;
+#[cfg(test)]
+mod draining;
+#[cfg(test)]
+mod expiry;
+#[cfg(test)]
 mod harness_alone;
+#[cfg(test)]
+mod hosts;
 #[cfg(test)]
 mod id_tokens;
 #[cfg(test)]
@@ -36,3 +44,7 @@ mod sessions;
 mod sign_out;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod tunnels;
+#[cfg(test)]
+mod two_providers;

@@ -256,28 +256,30 @@ fn every_host_carries_only_lanes_without_session() {
 }
 
 #[test]
-fn a_session_outside_the_home_scope_needs_the_cookie_domain() {
+fn a_session_outside_the_home_scope_is_handed_over() {
     let text = changed(
         "access =",
         "host = [\"files.example.com\", \"git.example.com:8443\"]\naccess =",
     );
-    refuses(
-        &text,
-        "route.files.host",
-        Some(8),
-        "session.cookie_domain = \"example.com\"",
-    );
+    assert_eq!(read(&text).unwrap().config.routes[0].hosts.len(), 2);
+    let foreign = changed("access =", "host = \"files.other.org\"\naccess =");
+    assert!(read(&foreign).is_ok());
     let shared = format!("session.cookie_domain = \"Example.com\"\n{text}");
     let config = read(&shared).unwrap().config;
     assert_eq!(config.session.cookie_domain.as_deref(), Some("example.com"));
     assert_eq!(sentence::notes(&config).len(), 1);
-    let foreign = changed("access =", "host = \"files.other.org\"\naccess =");
+    let strict = format!("session.same_site = \"strict\"\n{foreign}");
     refuses(
-        &foreign,
+        &strict,
         "route.files.host",
-        Some(8),
-        "a gateway of its own",
+        Some(9),
+        "session.same_site = \"lax\"",
     );
+    let together = format!("session.same_site = \"strict\"\n{shared}").replace(
+        "host = [\"files.example.com\", \"git.example.com:8443\"]",
+        "host = \"git.example.com\"",
+    );
+    assert!(read(&together).is_ok(), "one scope needs no hand-off");
 }
 
 #[test]

@@ -29,6 +29,11 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "您在一分钟内多次登录，但会话每次都立即结束。为避免循环跳转，我们在此停止。",
             next: "请等待一分钟后重试。如果仍然发生，请寻求帮助并附上下方信息。",
         },
+        "handoff_failed" => Text {
+            title: "登录未能传递到本站",
+            happened: "您已登录，但此浏览器无法将登录状态带到本站：该地址已被使用、已过期，或属于另一个浏览器。",
+            next: "请从头重新打开本站。如果此页面再次出现，请允许本站使用 Cookie。",
+        },
         "login_required" => Text {
             title: "请在身份提供方处登录",
             happened: "身份提供方在放行之前需要您进行确认。",

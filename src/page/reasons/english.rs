@@ -29,6 +29,11 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "You signed in several times within a minute, and each time the session ended at once. We stopped here, so that you are not sent around in circles.",
             next: "Wait a minute and try again. If it happens again, ask for help and include the line below.",
         },
+        "handoff_failed" => Text {
+            title: "The sign-in did not arrive here",
+            happened: "You are signed in, but this browser could not take the sign-in along to this site. Its address was used before, is too old, or belongs to another browser.",
+            next: "Open the site again from the beginning. If this page comes back, allow cookies for this site.",
+        },
         "login_required" => Text {
             title: "Please sign in at your identity provider",
             happened: "Your identity provider wants to ask you something before it lets you in.",

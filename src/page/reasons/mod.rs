@@ -74,6 +74,7 @@ const CODES: &[&str] = &[
     "login_spent",
     "login_denied",
     "login_loop",
+    "handoff_failed",
     "login_required",
     "provider_error",
     "provider_unreachable",

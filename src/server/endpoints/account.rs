@@ -88,7 +88,7 @@ impl Inner {
         head: &Head,
     ) -> Result<(Box<Session>, Ticket), Response<Body>> {
         let cookies = cookie_fields(&head.headers);
-        let authentication = self.gate.authenticate(&cookies).await;
+        let authentication = self.gate.authenticate(self.scope(context), &cookies).await;
         drop(cookies);
         match authentication {
             Authentication::SignedIn { session, ticket } => Ok((session, ticket)),

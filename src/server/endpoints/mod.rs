@@ -2,6 +2,7 @@
 //! lies below the prefix is 404, never upstream.
 
 mod account;
+mod handoff;
 mod login;
 mod sign_out;
 
@@ -23,6 +24,7 @@ pub(super) enum Endpoint {
     Start,
     /// With the id of the provider, where there are several.
     Callback(Option<String>),
+    HandOff,
     SignOut,
     UserInfo,
     Asset,
@@ -40,6 +42,7 @@ impl Endpoint {
             "/sign_in" => Self::SignIn,
             "/start" => Self::Start,
             "/callback" if public_host => Self::Callback(None),
+            "/handoff" if !public_host => Self::HandOff,
             "/sign_out" => Self::SignOut,
             "/userinfo" => Self::UserInfo,
             _ if path.starts_with("/static/") => Self::Asset,
@@ -107,6 +110,7 @@ impl Inner {
             Endpoint::SignIn => self.sign_in(context, manner, head).await,
             Endpoint::Start => self.start(context, manner, head).await,
             Endpoint::Callback(id) => self.callback(context, manner, head, id.as_deref()).await,
+            Endpoint::HandOff => self.hand_off(context, manner, head).await,
             Endpoint::SignOut => self.sign_out_by_get(context, manner, head).await,
             Endpoint::Asset => self
                 .pages
@@ -153,6 +157,8 @@ mod tests {
     fn sec_path_15_own_endpoints_are_exact() {
         assert_eq!(Endpoint::find("/start", false), Endpoint::Start);
         assert_eq!(Endpoint::find("/callback", false), Endpoint::Unknown);
+        assert_eq!(Endpoint::find("/handoff", false), Endpoint::HandOff);
+        assert_eq!(Endpoint::find("/handoff", true), Endpoint::Unknown);
         assert_eq!(Endpoint::find("/callback", true), Endpoint::Callback(None));
         assert_eq!(
             Endpoint::find("/callback/a", true),
