@@ -61,6 +61,9 @@ pub const SESSION_COOKIE_LOOPBACK: &str = "vestibule";
 /// Followed by the tag of the attempt.
 pub const TRANSACTION_COOKIE_HOST: &str = "__Host-vestibule-t-";
 pub const TRANSACTION_COOKIE: &str = "vestibule-t-";
+/// Whose browser it was on this host, below a shared cookie domain.
+pub const PERSON_COOKIE_HOST: &str = "__Host-vestibule-p-1";
+pub const PERSON_COOKIE: &str = "vestibule-p-1";
 /// Followed by the tag of the hand-off.
 pub const HAND_OFF_COOKIE_HOST: &str = "__Host-vestibule-h-";
 pub const HAND_OFF_COOKIE: &str = "vestibule-h-";

@@ -227,6 +227,9 @@ pub struct IdentityRules {
     pub group_separator: String,
     /// The application's own cookies, cleared when a browser changes hands.
     pub clear_cookies: Vec<String>,
+    /// They are cleared when somebody else arrives, because a shared cookie
+    /// brings people to a host where nobody signs in.
+    pub clear_on_arrival: bool,
 }
 
 impl Default for IdentityRules {
@@ -238,6 +241,7 @@ impl Default for IdentityRules {
             only_provider: None,
             group_separator: ",".to_owned(),
             clear_cookies: Vec::new(),
+            clear_on_arrival: false,
         }
     }
 }

@@ -16,6 +16,7 @@ pub use tell::TellError;
 use std::sync::Arc;
 
 use self::outage_log::OutageLog;
+use crate::model::identity::Identity;
 use crate::refresh::Refresher;
 use crate::session::cookie::SessionCookies;
 use crate::session::sessions::Sessions;
@@ -40,5 +41,14 @@ impl Gate {
             unreadable: OutageLog::new(),
             untouched: OutageLog::new(),
         }
+    }
+    /// A mark by which a host knows this person's browser again.
+    pub fn person_mark(&self, host: &str, identity: &Identity) -> String {
+        self.sessions.person_mark(host, identity)
+    }
+
+    /// Whether one of these marks is this person's on this host.
+    pub fn shows_person(&self, shown: &[&[u8]], host: &str, identity: &Identity) -> bool {
+        self.sessions.shows_person(shown, host, identity)
     }
 }

@@ -226,7 +226,7 @@ impl Inner {
         &self,
         connection: &Connection,
         context: &RequestContext,
-        head: Head,
+        mut head: Head,
         body: Incoming,
         trail: &mut Trail,
     ) -> Response<Body> {
@@ -316,6 +316,12 @@ impl Inner {
                         context.reference,
                     );
                     return render::problem(&self.pages, manner, trouble);
+                }
+                if let Some(session) = &session
+                    && let Some(response) =
+                        self.changed_hands(context, route, session, &mut head.headers)
+                {
+                    return response;
                 }
                 let request = Admitted {
                     permit,

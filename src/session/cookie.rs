@@ -16,8 +16,9 @@ use crate::model::origin::{Authority, Scheme};
 
 /// The name that all our cookies share, after a prefix that browsers enforce.
 const STEM: &[u8] = b"vestibule";
-/// What may follow the stem: a sign-in under way, a hand-off under way.
-const TAGGED: [&[u8]; 2] = [b"-t-", b"-h-"];
+/// What may follow the stem: a sign-in under way, a hand-off under way, the
+/// mark of a person.
+const TAGGED: [&[u8]; 3] = [b"-t-", b"-h-", b"-p-"];
 /// A sibling host may toss cookies of our name (RFC 6265bis section 8.6):
 /// this many are looked at, so that the valid one is still found.
 const CANDIDATES: usize = 4;

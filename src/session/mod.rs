@@ -10,6 +10,7 @@ mod handover;
 mod idle;
 mod key_memory;
 pub mod lifetime;
+mod person_mark;
 mod pins;
 pub mod record;
 pub mod rotation;

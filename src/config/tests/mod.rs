@@ -453,6 +453,11 @@ fn what_an_application_is_told_follows_from_route_preset_and_access() {
     assert_eq!(needs.user_from, UserFrom::Username);
     assert!(told("namespace = \"shared\"").shared_namespace);
     assert_eq!(told("clear_cookies = [\"a\"]").clear_cookies, ["a"]);
+    let domain = "[session]\ncookie_domain = \"example.com\"";
+    for (host, on_arrival) in [("files", false), ("other", true)] {
+        let lines = format!("host = \"{host}.example.com\"\nclear_cookies = [\"a\"]\n{domain}");
+        assert_eq!(told(&lines).clear_on_arrival, on_arrival, "{host}");
+    }
     let none = told("clear_cookies = []\n[route_defaults]\nclear_cookies = [\"a\"]");
     assert_eq!(none.clear_cookies, [""; 0]);
 }

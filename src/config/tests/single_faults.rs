@@ -96,7 +96,6 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (upstream, &format!("{upstream}\nclear_cookies = [\"a\", \"a\"]"), "route.files.clear_cookies[1]", Some(8), "remove one"),
         (upstream, &format!("{upstream}\nclear_cookies = [\"__Host-vestibule\"]"), "route.files.clear_cookies[0]", Some(8), "the application's"),
         (upstream, &format!("{upstream}\nclear_cookies = \"a\""), "route.files.clear_cookies", Some(8), "brackets"),
-        (upstream, &format!("{upstream}\nhost = \"b.example.com\"\nclear_cookies = [\"a\"]\n{access}\n[session]\ncookie_domain = \"example.com\"\n[route.more]\npath = \"/more/*\"\n{upstream}"), "route.files.clear_cookies", Some(9), "remove session.cookie_domain"),
         (access, "", "route.files.access", Some(6), "access = \"signed-in\""),
         (access, "access = \"everybody\"", "route.files.access", Some(8), "\"signed-in\" or \"anyone\""),
         (access, "access = []", "route.files.access", Some(8), "[{ groups"),

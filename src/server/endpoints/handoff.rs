@@ -196,12 +196,19 @@ impl Inner {
         let (origin, scope) = (&host.origin, &host.scope);
         match self.login.redeem(&code, origin, scope, &cookies).await {
             Ok(handed_off) => {
-                self.replace_session(context, scope, &cookies, &handed_off)
+                let before = self
+                    .replace_session(context, scope, &cookies, &handed_off)
                     .await;
+                let cleared = self.routes.clearing(
+                    &context.target.authority,
+                    before.as_ref().map(|session| &*session.identity),
+                    &handed_off.session.identity,
+                );
                 let place = self.place_on(host, &handed_off.path);
                 let mut response = render::redirect(StatusCode::SEE_OTHER, &place);
                 let mut set = handed_off.set_cookies;
                 set.push(self.session_cookies.of(scope).set(&handed_off.ticket));
+                set.extend(cleared);
                 render::set_cookies(&mut response, &set);
                 response
             }
@@ -219,18 +226,21 @@ impl Inner {
         format!("{}{}", host.origin, path.as_deref().unwrap_or("/"))
     }
 
-    /// Another session that this browser had on this host: nobody holds its
-    /// ticket any more.
+    /// The session that this browser had on this host. Another one than the
+    /// new one ends: nobody holds its ticket any more.
     async fn replace_session(
         &self,
         context: &RequestContext,
         scope: &Scope,
         cookies: &[&[u8]],
         handed_off: &HandedOff,
-    ) {
-        if let Authentication::SignedIn { session, .. } =
+    ) -> Option<Box<Session>> {
+        let Authentication::SignedIn { session, .. } =
             self.gate.recognise(Some(scope), cookies).await
-            && session.id != handed_off.session.id
+        else {
+            return None;
+        };
+        if session.id != handed_off.session.id
             && let Err(error) = self.logout.replace(&session).await
         {
             tracing::warn!(
@@ -239,6 +249,7 @@ impl Inner {
                 "the session before this hand-off could not be ended"
             );
         }
+        Some(session)
     }
 
     /// One page, and no cookie.
