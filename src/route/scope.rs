@@ -22,13 +22,9 @@ impl SessionHost {
         session: &checked::Session,
         needs_sessions: bool,
     ) -> Self {
-        let home = Authority {
-            host: public_url.host.clone(),
-            port: public_url.port,
-        };
-        let scope = scope_of(host, public_url, session);
+        let scope = scope_of(&host.host, session);
         Self {
-            hand_off: needs_sessions && scope != scope_of(&home, public_url, session),
+            hand_off: needs_sessions && scope != scope_of(&public_url.host, session),
             scope,
             origin: Origin::new(public_url.scheme, host.clone()),
         }
@@ -36,22 +32,11 @@ impl SessionHost {
 }
 
 /// The cookie domain, if `host` equals it or lies below it; else the host
-/// itself, with its port if one was written. The host of `public_url` is the
-/// same scope however its port is written, because cookies ignore ports.
-pub fn scope_of(host: &Authority, public_url: &Origin, session: &checked::Session) -> Scope {
-    if let Some(domain) = &session.cookie_domain
-        && is_at_or_below(&host.host, domain)
-    {
-        return Scope(domain.clone());
-    }
-    let scheme = public_url.scheme;
-    let port = host.port.filter(|port| *port != scheme.default_port());
-    let home = host.host == public_url.host && (port.is_none() || port == public_url.port);
-    let host = Authority {
-        host: host.host.clone(),
-        port: if home { public_url.port } else { port },
-    };
-    Scope(host.to_string())
+/// itself. A port makes no other scope, because cookies ignore ports.
+fn scope_of(host: &str, session: &checked::Session) -> Scope {
+    let domain = session.cookie_domain.as_deref();
+    let shared = domain.filter(|domain| is_at_or_below(host, domain));
+    Scope(shared.unwrap_or(host).to_owned())
 }
 
 fn is_at_or_below(host: &str, domain: &str) -> bool {

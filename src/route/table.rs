@@ -457,18 +457,78 @@ mod tests {
         };
         assert_eq!(
             scopes(&config),
-            [
-                "apps.test:444",
-                "b.test:8443",
-                "files.apps.test",
-                "xapps.test"
-            ]
+            ["apps.test", "b.test", "files.apps.test", "xapps.test"]
         );
         config.session.cookie_domain = Some("apps.test".to_owned());
         assert_eq!(
             scopes(&config),
-            ["apps.test", "apps.test", "b.test:8443", "xapps.test"]
+            ["apps.test", "apps.test", "b.test", "xapps.test"]
         );
+    }
+
+    #[test]
+    fn hosts_outside_the_home_scope_have_sign_ins_handed_over() {
+        let mut open = route("open", &["open.test"], "/*");
+        open.access = None;
+        let hosts = [
+            "apps.test",
+            "apps.test:9000",
+            "files.apps.test",
+            "b.test:8443",
+        ];
+        let mut config = fixture::config(
+            "https://apps.test:444",
+            vec![
+                route("r", &hosts, "/*"),
+                open,
+                route("p", &["c.test"], "/p/*"),
+            ],
+        );
+        let hand_off = |config: &Config, authority: &str| {
+            let table = RouteTable::compile(config);
+            let host = table.session_host(&Authority::parse(authority).unwrap())?;
+            let origin = host.origin.to_string();
+            assert_eq!(
+                table.hand_off_host(&origin).is_some(),
+                host.hand_off,
+                "{authority}"
+            );
+            host.hand_off.then_some(origin)
+        };
+        for (authority, origin) in [
+            ("apps.test", None),
+            ("apps.test:444", None),
+            ("apps.test:9000", None),
+            ("files.apps.test", Some("https://files.apps.test")),
+            ("files.apps.test:9000", Some("https://files.apps.test")),
+            ("b.test:8443", Some("https://b.test:8443")),
+            ("b.test", None),
+            ("c.test", Some("https://c.test")),
+            ("open.test", None),
+            ("unknown.test", None),
+        ] {
+            assert_eq!(
+                hand_off(&config, authority).as_deref(),
+                origin,
+                "{authority}"
+            );
+        }
+        let table = RouteTable::compile(&config);
+        for origin in [
+            "http://b.test:8443",
+            "https://b.test",
+            "https://b.test:8443/",
+            "https://B.test:8443",
+            "b.test:8443",
+            "https://x@b.test:8443",
+            "https://apps.test:444",
+            "",
+        ] {
+            assert!(table.hand_off_host(origin).is_none(), "{origin}");
+        }
+        config.session.cookie_domain = Some("apps.test".to_owned());
+        assert_eq!(hand_off(&config, "files.apps.test"), None);
+        assert!(hand_off(&config, "c.test").is_some());
     }
 
     #[test]

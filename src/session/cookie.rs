@@ -12,7 +12,7 @@ use memchr::memmem;
 use super::ticket::{Scope, TEXT_LENGTH, Ticket};
 use crate::base::clock::Clock;
 use crate::config::checked::{SameSite, Server, Session};
-use crate::model::origin::{Authority, Scheme};
+use crate::model::origin::Scheme;
 
 /// The name that all our cookies share, after a prefix that browsers enforce.
 const STEM: &[u8] = b"vestibule";
@@ -34,12 +34,10 @@ pub struct SessionCookies {
 
 impl SessionCookies {
     pub fn new(server: &Server, session: &Session, clock: Clock) -> Self {
-        let public_url = Authority {
-            host: server.public_url.host.clone(),
-            port: server.public_url.port,
-        };
         let domain = session.cookie_domain.clone();
-        let home_scope = domain.clone().unwrap_or_else(|| public_url.to_string());
+        // Cookies ignore ports, so scopes do.
+        let home_scope = domain.clone();
+        let home_scope = home_scope.unwrap_or_else(|| server.public_url.host.clone());
         Self {
             home_scope: Scope(home_scope),
             home: SessionCookie::new(server, session, domain, clock.clone()),

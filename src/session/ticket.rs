@@ -19,7 +19,8 @@ const RAW_LENGTH: usize = 2 + 16 + 32 + 16;
 /// Characters of a ticket's text; everything else is no ticket.
 pub const TEXT_LENGTH: usize = VERSION.len() + RAW_LENGTH / 3 * 4;
 
-/// Where a ticket is valid: a host (with port if written) or a cookie domain.
+/// Where a ticket is valid: a host, without a port as cookies have none, or a
+/// cookie domain.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scope(pub String);
 
