@@ -9,6 +9,8 @@ mod harness;
 #[cfg(test)]
 mod browser_demo;
 #[cfg(test)]
+mod browser_pages;
+#[cfg(test)]
 mod callback_attacks;
 #[cfg(test)]
 mod domain_scope;
