@@ -323,6 +323,37 @@ fn every_folder_has_a_door_that_says_what_it_is() {
     report(&faults);
 }
 
+/// A file that no module names is compiled by nobody and rots.
+#[test]
+fn every_file_belongs_to_the_crate() {
+    let mut faults = Vec::new();
+    let all = files_below("src");
+    for source in &all {
+        let Some((folder, file)) = source.path.rsplit_once('/') else {
+            continue;
+        };
+        let Some(name) = file.strip_suffix(".rs") else {
+            continue;
+        };
+        if matches!(name, "lib" | "main" | "mod") {
+            continue;
+        }
+        let doors = [
+            format!("{folder}/mod.rs"),
+            format!("{folder}/lib.rs"),
+            format!("{folder}.rs"),
+        ];
+        let named = all
+            .iter()
+            .filter(|other| doors.contains(&other.path))
+            .any(|door| door.text.contains(&format!("mod {name};")));
+        if !named {
+            faults.push(format!("{}: no module names it", source.path));
+        }
+    }
+    report(&faults);
+}
+
 #[test]
 fn header_names_are_written_in_one_place() {
     let mut faults = Vec::new();

@@ -21,8 +21,8 @@ use crate::provider::{ProviderError, Providers};
 use crate::proxy::{CookieField, CookieFilter, Proxy, UnusableUpstream};
 use crate::refresh::{self, Refresher};
 use crate::route::{ReturnToPolicy, RouteTable};
-use crate::server::{self, Equipment, Service};
-use crate::session::cookie::{self, SessionCookie, Stripped};
+use crate::server::{self, Equipment, Service, TunnelGuard};
+use crate::session::cookie::{self, SessionCookies, Stripped};
 use crate::session::sessions::{self, SessionError, Sessions};
 use crate::session::store::StoreError;
 use crate::telemetry::{AccessLog, Telemetry};
@@ -93,8 +93,7 @@ impl Gateway {
             &config.limits,
             clock.clone(),
         )?);
-        let session_cookie = SessionCookie::new(&config.server, &config.session, clock.clone());
-        let home = session_cookie.scope.clone();
+        let session_cookies = SessionCookies::new(&config.server, &config.session, clock.clone());
         let refresher = Refresher::new(
             Arc::clone(&sessions),
             Arc::clone(&providers),
@@ -109,8 +108,7 @@ impl Gateway {
         let gate = Gate::new(
             Arc::clone(&sessions),
             refresher.clone(),
-            session_cookie.clone(),
-            home.clone(),
+            session_cookies.clone(),
         );
         let login = Login::new(
             config,
@@ -119,7 +117,7 @@ impl Gateway {
                 sessions: Arc::clone(&sessions),
                 clock: clock.clone(),
                 telemetry: telemetry.clone(),
-                home,
+                home: session_cookies.home_scope().clone(),
                 namespace: namespace.clone(),
                 control: control.clone(),
             },
@@ -162,10 +160,11 @@ impl Gateway {
                     strip: strip_own,
                     is_own: cookie::own_set_cookie,
                 },
+                &telemetry,
             )?,
             equipment: equipment.collect(),
             telemetry: telemetry.clone(),
-            session_cookie,
+            session_cookies,
             return_to: ReturnToPolicy::compile(config),
             providers: config
                 .providers
@@ -173,6 +172,10 @@ impl Gateway {
                 .map(|provider| (provider.id.clone(), provider.name.clone()))
                 .collect(),
             limits: config.limits.clone(),
+            tunnel_guard: TunnelGuard::start(Arc::clone(&sessions), &control),
+            trace: config.trace.clone(),
+            log_decisions: config.log.decisions,
+            shadow: config.shadow.clone(),
         });
 
         let admin = Arc::new(AdminState::new(

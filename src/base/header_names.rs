@@ -13,6 +13,7 @@ names! {
     X_FORWARDED_PROTO = "x-forwarded-proto";
     X_FORWARDED_HOST = "x-forwarded-host";
     X_FORWARDED_PORT = "x-forwarded-port";
+    X_FORWARDED_PREFIX = "x-forwarded-prefix";
     X_REAL_IP = "x-real-ip";
     X_REQUEST_ID = "x-request-id";
     X_REQUESTED_WITH = "x-requested-with";
@@ -47,6 +48,8 @@ names! {
     X_WEBAUTH_GROUPS = "x-webauth-groups";
     X_PROXY_USER = "x-proxy-user";
     X_PROXY_ROLES = "x-proxy-roles";
+    /// How an answer was decided; for people in `trace.admins` only.
+    X_VESTIBULE_DECISION = "x-vestibule-decision";
 }
 
 /// Cookies of the session by scope, and of logins under way. A cookie name is
@@ -58,3 +61,9 @@ pub const SESSION_COOKIE_LOOPBACK: &str = "vestibule";
 /// Followed by the tag of the attempt.
 pub const TRANSACTION_COOKIE_HOST: &str = "__Host-vestibule-t-";
 pub const TRANSACTION_COOKIE: &str = "vestibule-t-";
+/// Whose browser it was on this host, below a shared cookie domain.
+pub const PERSON_COOKIE_HOST: &str = "__Host-vestibule-p-1";
+pub const PERSON_COOKIE: &str = "vestibule-p-1";
+/// Followed by the tag of the hand-off.
+pub const HAND_OFF_COOKIE_HOST: &str = "__Host-vestibule-h-";
+pub const HAND_OFF_COOKIE: &str = "vestibule-h-";

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::explain::ExplainSettings;
+
 /// Signs people in with your OpenID Connect provider, keeps their session, and
 /// forwards each request with a proven identity to the application behind it.
 #[derive(Debug, Parser)]
@@ -45,6 +47,11 @@ pub enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Say what would happen to a request, and why
+    ///
+    /// Asks the same code as the gateway does. Changes nothing and calls nobody.
+    /// Exit codes: 0 the request reaches an application, 1 it does not, 2 wrong usage or a faulty configuration.
+    Explain(ExplainSettings),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Keys that seal sessions

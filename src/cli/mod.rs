@@ -7,6 +7,7 @@
 mod arguments;
 mod check;
 mod demo;
+mod explain;
 mod healthcheck;
 mod serve;
 mod terminal;
@@ -23,6 +24,10 @@ pub fn main() -> ExitCode {
         Command::Demo(settings) => demo::demo(&settings),
         Command::Serve { config } => serve::serve(&Sources::of_process(config)),
         Command::Check { config } => check::check(&Sources::of_process(config)),
+        Command::Explain(settings) => {
+            let sources = Sources::of_process(settings.config.clone());
+            explain::explain(&settings, &sources)
+        }
         Command::Schema => check::print_schema(),
         Command::Keys(KeysCommand::Generate) => check::generate_keys(),
         Command::Healthcheck { config, address } => {

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
-use secrecy::SecretString;
 
 pub use super::identity_preset::{IdentityPreset, Preset};
 use crate::base::key_ring::KeyRing;
+use crate::base::secret_file::LiveSecret;
 use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
+use crate::model::path_prefix::PathPrefix;
 use crate::model::pattern::PathPattern;
 
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Config {
     pub pages: Pages,
     pub log: Log,
     pub limits: Limits,
+    pub trace: Trace,
+    pub shadow: Option<Shadow>,
 }
 
 #[derive(Debug, Clone)]
@@ -105,7 +108,7 @@ pub struct Redis {
     /// redis:// rediss:// redis+unix://, as given, without the password.
     pub url: String,
     pub username: Option<String>,
-    pub password: Option<SecretString>,
+    pub password: Option<LiveSecret>,
     pub ca_file: Option<PathBuf>,
     /// Also the namespace that is bound into every seal.
     pub key_prefix: String,
@@ -128,7 +131,7 @@ pub struct Provider {
     pub internal_url: Option<Origin>,
     pub client_id: String,
     /// `None`: a public client.
-    pub client_secret: Option<SecretString>,
+    pub client_secret: Option<LiveSecret>,
     pub scopes: Vec<String>,
     pub offline_access: OfflineAccess,
     pub email_verified: EmailVerified,
@@ -171,6 +174,9 @@ pub struct Route {
     pub hosts: Vec<RouteHost>,
     pub path: PathPattern,
     pub upstream: Upstream,
+    pub upstream_tls: UpstreamTls,
+    /// Applied before anything is judged.
+    pub prefix: PathPrefix,
     pub preserve_host: bool,
     /// `None` only where no request can reach the session lane.
     pub access: Option<Access>,
@@ -221,6 +227,9 @@ pub struct IdentityRules {
     pub group_separator: String,
     /// The application's own cookies, cleared when a browser changes hands.
     pub clear_cookies: Vec<String>,
+    /// They are cleared when somebody else arrives, because a shared cookie
+    /// brings people to a host where nobody signs in.
+    pub clear_on_arrival: bool,
 }
 
 impl Default for IdentityRules {
@@ -232,8 +241,38 @@ impl Default for IdentityRules {
             only_provider: None,
             group_separator: ",".to_owned(),
             clear_cookies: Vec::new(),
+            clear_on_arrival: false,
         }
     }
+}
+
+/// As the configuration spells it.
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Http(authority) => write!(f, "http://{authority}"),
+            Self::Https(authority) => write!(f, "https://{authority}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Whom `https` upstreams are taken for, and who we are to them. The files
+/// were there and fitted together when the configuration was read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The only trust anchors (PEM); `None`: the public ones.
+    pub ca_file: Option<PathBuf>,
+    pub client: Option<ClientCertificate>,
+    /// Instead of the host of the upstream.
+    pub server_name: Option<String>,
+}
+
+/// What we show to upstreams that ask who is there. PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    pub certificate_file: PathBuf,
+    pub key_file: PathBuf,
 }
 
 /// What an application knows people by.
@@ -284,6 +323,24 @@ pub struct Log {
     /// error, warn, info, debug or trace.
     pub level: String,
     pub access: bool,
+    /// Whether an access line names the rule that decided.
+    pub decisions: bool,
+}
+
+/// Who is told how answers were decided.
+#[derive(Debug, Clone, Default)]
+pub struct Trace {
+    /// `None`: nobody.
+    pub admins: Option<Access>,
+}
+
+/// A policy that is judged beside the real one and only logged.
+#[derive(Debug, Clone)]
+pub struct Shadow {
+    /// As messages name it.
+    pub file: PathBuf,
+    /// Of which only routes, hosts and the prefix count.
+    pub config: Box<Config>,
 }
 
 /// `[limits]`, reference/reliability section 7.
@@ -301,6 +358,11 @@ pub struct Limits {
     pub in_flight: usize,
     pub upstream_connections: usize,
     pub upstream_idle: Duration,
+    /// Connects in a row that fail until an upstream counts as down; zero:
+    /// it never does.
+    pub upstream_failures: u32,
+    /// How long requests to it then fail at once.
+    pub upstream_pause: Duration,
     pub provider_connect: Duration,
     pub provider_total: Duration,
     pub provider_body: usize,
@@ -327,6 +389,8 @@ impl Default for Limits {
             in_flight: 4096,
             upstream_connections: 1024,
             upstream_idle: Duration::from_secs(4),
+            upstream_failures: 3,
+            upstream_pause: Duration::from_secs(2),
             provider_connect: Duration::from_secs(3),
             provider_total: Duration::from_secs(10),
             provider_body: 1024 * 1024,

@@ -16,12 +16,13 @@ const PREFIX: &str = "VESTIBULE__";
 
 /// Who gets in, and whom we believe, is decided where it can be read and
 /// reviewed: in the file.
-const FILE_ONLY: [(&str, &str); 5] = [
+const FILE_ONLY: [(&str, &str); 6] = [
     ("route", "access"),
     ("route", "rules"),
     ("route_defaults", "access"),
     ("route_defaults", "rules"),
     ("server", "trusted_proxies"),
+    ("trace", "admins"),
 ];
 
 pub(super) fn overlay(

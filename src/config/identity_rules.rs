@@ -84,13 +84,15 @@ pub(super) fn check(
             "remove it, or write user_from = \"subject\"",
         );
     }
+    let clear_cookies = clear_cookies(written, findings);
     IdentityRules {
         preset,
         user_from,
         shared_namespace: namespace.is_some(),
         only_provider: access.and_then(only_provider).cloned(),
         group_separator: group_separator(written, preset, findings),
-        clear_cookies: clear_cookies(written, hosts, around, findings),
+        clear_on_arrival: !clear_cookies.is_empty() && arrives_signed_in(hosts, around),
+        clear_cookies,
     }
 }
 
@@ -156,12 +158,7 @@ fn group_separator(
     raw.to_string()
 }
 
-fn clear_cookies(
-    written: &Written<'_>,
-    hosts: &[RouteHost],
-    around: &Surroundings<'_>,
-    findings: &mut Findings,
-) -> Vec<String> {
+fn clear_cookies(written: &Written<'_>, findings: &mut Findings) -> Vec<String> {
     let (raw, key) = &written.clear_cookies;
     let Some(raw) = raw else {
         return Vec::new();
@@ -191,9 +188,6 @@ fn clear_cookies(
             out.push(name.to_owned());
         }
     }
-    if !out.is_empty() {
-        reachable(hosts, key, around, findings);
-    }
     out
 }
 
@@ -207,24 +201,14 @@ fn is_own(name: &str) -> bool {
 
 /// With a shared cookie the host of `public_url` alone answers the sign-in;
 /// a browser lets no host clear the cookies of another one.
-fn reachable(hosts: &[RouteHost], key: &str, around: &Surroundings<'_>, findings: &mut Findings) {
+fn arrives_signed_in(hosts: &[RouteHost], around: &Surroundings<'_>) -> bool {
     let (Some(home), Some(domain)) = (around.public_url, around.cookie_domain) else {
-        return;
+        return false;
     };
-    for host in hosts {
-        if let RouteHost::Exact(authority) = host
-            && authority.host != home.host
-            && super::session::is_within(&authority.host, domain)
-        {
-            findings.error(
-                key,
-                format!(
-                    "cannot be kept on {}: with session.cookie_domain somebody else may arrive there \
-                     without the gateway setting a cookie on that host",
-                    authority.host
-                ),
-                "remove session.cookie_domain, or move the application to the host of server.public_url",
-            );
+    hosts.iter().any(|host| match host {
+        RouteHost::Exact(authority) => {
+            authority.host != home.host && super::session::is_within(&authority.host, domain)
         }
-    }
+        RouteHost::Any => false,
+    })
 }

@@ -37,6 +37,10 @@ pub(super) struct RawLimits {
     upstream_connections: Option<u32>,
     /// How long an idle connection to an upstream is kept; less than the upstream's own.
     upstream_idle: Option<RawDuration>,
+    /// Connects in a row that fail until an upstream counts as down; 0: it never does.
+    upstream_failures: Option<u32>,
+    /// How long requests to an upstream that is down fail at once, until one may try again.
+    upstream_pause: Option<RawDuration>,
     /// To connect to a provider.
     provider_connect: Option<RawDuration>,
     /// For one whole answer of a provider.
@@ -82,6 +86,8 @@ pub(super) fn check(raw: &RawLimits, findings: &mut Findings) -> Limits {
         in_flight: count,
         upstream_connections: count,
         upstream_idle: duration,
+        upstream_failures: number,
+        upstream_pause: duration,
         provider_connect: duration,
         provider_total: duration,
         provider_body: size,
@@ -108,6 +114,10 @@ fn count(raw: Option<&u32>, key: &str, standard: usize, findings: &mut Findings)
         None => {}
     }
     standard
+}
+
+fn number(raw: Option<&u32>, _: &str, standard: u32, _: &mut Findings) -> u32 {
+    raw.copied().unwrap_or(standard)
 }
 
 fn small_count(raw: Option<&u32>, key: &str, standard: u32, findings: &mut Findings) -> u32 {

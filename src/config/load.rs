@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::checked::{Config, HeaderSource, Route, Server, Store};
+use super::checked::{Config, HeaderSource, Route, Server, Shadow, Store};
 use super::keys::Writing;
 use super::problems::{Findings, Problem, Problems};
 use super::provider;
@@ -14,7 +14,7 @@ use super::route::Surroundings;
 use super::session::RawStore;
 use super::{
     admin, environment, issuer_lane, keys, limits, log, pages, redis, route, server, session,
-    shape, tree,
+    shadow, shape, trace, tree,
 };
 use crate::model::access::{Access, AccessRule};
 use crate::model::identity::ProviderId;
@@ -85,7 +85,13 @@ pub fn parse(
     environment: &[(String, String)],
     base_dir: &Path,
 ) -> Result<Loaded, Problems> {
-    checked(text, origin, environment, base_dir, Writing::Allowed)
+    let folders = Folders {
+        environment,
+        base_dir,
+        writing: Writing::Allowed,
+        in_shadow: false,
+    };
+    checked(text, origin, &folders)
 }
 
 fn from_sources(sources: &Sources, writing: Writing) -> Result<Loaded, Problems> {
@@ -101,12 +107,13 @@ fn from_sources(sources: &Sources, writing: Writing) -> Result<Loaded, Problems>
             "check the path and its permissions; --config FILE names another file",
         )
     })?;
-    // the parent of a bare file name is an empty path
-    let parent = file
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    let base_dir = parent.unwrap_or(Path::new("."));
-    checked(&text, &shown, &sources.environment, base_dir, writing)
+    let folders = Folders {
+        environment: &sources.environment,
+        base_dir: folder_of(&file),
+        writing,
+        in_shadow: false,
+    };
+    checked(&text, &shown, &folders)
 }
 
 fn standard_place() -> Result<PathBuf, Problems> {
@@ -120,17 +127,18 @@ fn standard_place() -> Result<PathBuf, Problems> {
     })
 }
 
-fn checked(
-    text: &str,
-    origin: &str,
-    environment: &[(String, String)],
-    base_dir: &Path,
-    writing: Writing,
-) -> Result<Loaded, Problems> {
+/// The parent of a bare file name is an empty path.
+fn folder_of(file: &Path) -> &Path {
+    let parent = file.parent();
+    let parent = parent.filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or(Path::new("."))
+}
+
+fn checked(text: &str, origin: &str, folders: &Folders<'_>) -> Result<Loaded, Problems> {
     let mut findings = Findings::new(origin);
     let schema = super::schema::schema();
     let mut tree = tree::parse(text, &mut findings);
-    environment::overlay(&mut tree, environment, &schema, &mut findings);
+    environment::overlay(&mut tree, folders.environment, &schema, &mut findings);
     shape::check(&mut tree, &schema, &mut findings);
     let raw = RawConfig::deserialize(tree.into_json()).map_err(|error| {
         // the schema let through what the types do not take
@@ -140,12 +148,7 @@ fn checked(
             "please report this as a defect",
         )
     })?;
-    let folders = Folders {
-        environment,
-        base_dir,
-        writing,
-    };
-    let config = assemble(&raw, &folders, &mut findings);
+    let config = assemble(&raw, folders, &mut findings);
     match config {
         Some(config) if !findings.has_errors() => Ok(Loaded {
             config,
@@ -159,6 +162,8 @@ struct Folders<'a> {
     environment: &'a [(String, String)],
     base_dir: &'a Path,
     writing: Writing,
+    /// What is read is the shadow of another configuration.
+    in_shadow: bool,
 }
 
 /// Every section is checked, whatever the others say. `None` only together
@@ -174,7 +179,9 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         providers: &names,
         public_url: server.public_url.as_ref(),
         cookie_domain: session.cookie_domain.as_deref(),
+        same_site: session.same_site,
         listen: &server.listen,
+        base_dir,
     };
     let routes = route::check(&raw.route, &raw.route_defaults, &around, findings);
     issuer_lane::check(&providers, &routes, server.public_url.as_ref(), findings);
@@ -186,6 +193,9 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         _ => None,
     };
     let keys = keys::check(&raw.keys, database, base_dir, folders.writing, findings);
+
+    let trace = trace::check(&raw.trace, &names, findings);
+    let shadow = shadow(raw, folders, findings);
 
     for route in &routes {
         for (claim, of) in wanted_claims(route) {
@@ -216,9 +226,57 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         providers,
         routes,
         pages,
-        log: log::check(&raw.log),
+        log: log::check(&raw.log, findings),
         limits,
+        trace,
+        shadow,
     })
+}
+
+/// Read like a configuration of its own, with the same environment, and
+/// nothing is written for it.
+fn shadow(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Option<Shadow> {
+    let file = shadow::check(&raw.shadow, folders.base_dir, folders.in_shadow, findings)?;
+    let text = match std::fs::read_to_string(&file) {
+        Ok(text) => text,
+        Err(error) => {
+            findings.error(
+                "shadow.file",
+                format!("{} cannot be read: {error}", file.display()),
+                "correct the path or the permissions, or remove [shadow]",
+            );
+            return None;
+        }
+    };
+    let of_shadow = |(name, _): &&(String, String)| !name.starts_with("VESTIBULE__SHADOW__");
+    let environment: Vec<_> = folders
+        .environment
+        .iter()
+        .filter(of_shadow)
+        .cloned()
+        .collect();
+    let folders = Folders {
+        environment: &environment,
+        base_dir: folder_of(&file),
+        writing: Writing::Never,
+        in_shadow: true,
+    };
+    match checked(&text, &file.display().to_string(), &folders) {
+        Ok(loaded) => {
+            findings.include(Problems {
+                errors: Vec::new(),
+                warnings: loaded.warnings,
+            });
+            Some(Shadow {
+                file,
+                config: Box::new(loaded.config),
+            })
+        }
+        Err(problems) => {
+            findings.include(problems);
+            None
+        }
+    }
 }
 
 /// The claims that a route puts into headers or judges by, and whose they are.

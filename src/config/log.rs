@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::checked::Log;
+use super::problems::Findings;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -14,6 +15,8 @@ pub(super) struct RawLog {
     level: Option<RawLevel>,
     /// One line for each request.
     access: Option<bool>,
+    /// Whether these lines name the rule that decided.
+    decisions: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -33,7 +36,14 @@ pub(super) enum RawLevel {
     Trace,
 }
 
-pub(super) fn check(raw: &RawLog) -> Log {
+pub(super) fn check(raw: &RawLog, findings: &mut Findings) -> Log {
+    if raw.decisions == Some(true) && raw.access == Some(false) {
+        findings.error(
+            "log.decisions",
+            "has no meaning with log.access = false: the decision is part of the access line",
+            "write access = true in [log], or remove it",
+        );
+    }
     let level = match raw.level {
         Some(RawLevel::Error) => "error",
         Some(RawLevel::Warn) => "warn",
@@ -45,5 +55,6 @@ pub(super) fn check(raw: &RawLog) -> Log {
         json: raw.format != Some(RawFormat::Text),
         level: level.to_owned(),
         access: raw.access.unwrap_or(true),
+        decisions: raw.decisions.unwrap_or(false),
     }
 }

@@ -6,11 +6,13 @@
 //! Must not know: anything that acts on it.
 
 mod access;
+mod access_rule;
 mod address;
 mod admin;
 pub mod checked;
 mod custom_header;
 mod environment;
+mod foreign_key;
 mod identity_preset;
 mod identity_rules;
 mod issuer;
@@ -22,6 +24,7 @@ mod load;
 mod log;
 mod not_built;
 mod pages;
+mod path_prefix;
 mod peer_word;
 mod problems;
 mod provider;
@@ -36,10 +39,14 @@ mod secret_file;
 pub mod sentence;
 mod server;
 mod session;
+mod shadow;
 mod shape;
+mod trace;
+mod token_header;
 mod tree;
 mod trust_anchor;
 mod upstream;
+mod upstream_tls;
 
 pub use load::{Loaded, STANDARD_PLACES, Sources, inspect, load, parse};
 pub use problems::{Problem, Problems};

@@ -171,6 +171,12 @@ impl Findings {
         self.found.errors.push(problem);
     }
 
+    /// What was found in another file, with its own places.
+    pub(super) fn include(&mut self, problems: Problems) {
+        self.found.errors.extend(problems.errors);
+        self.found.warnings.extend(problems.warnings);
+    }
+
     pub(super) fn has_errors(&self) -> bool {
         !self.found.errors.is_empty()
     }

@@ -92,6 +92,8 @@ pub(super) struct ProviderNames {
     pub(super) all: BTreeSet<String>,
     /// Those that let anybody register.
     pub(super) open: BTreeSet<String>,
+    /// Whose mail addresses never count.
+    pub(super) without_mail: BTreeSet<String>,
 }
 
 pub(super) fn names(raw: &BTreeMap<String, RawProvider>) -> ProviderNames {
@@ -103,6 +105,13 @@ pub(super) fn names(raw: &BTreeMap<String, RawProvider>) -> ProviderNames {
     };
     ProviderNames {
         all: raw.keys().cloned().collect(),
+        without_mail: raw
+            .iter()
+            .filter(|(_, provider)| {
+                matches!(provider.email_verified, Some(RawEmailVerified::Ignore))
+            })
+            .map(|(id, _)| id.clone())
+            .collect(),
         open: raw
             .iter()
             .filter(|(_, provider)| is_open(provider))

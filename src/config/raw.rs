@@ -15,6 +15,8 @@ use super::redis::RawRedis;
 use super::route::RawRoute;
 use super::server::RawServer;
 use super::session::RawSession;
+use super::shadow::RawShadow;
+use super::trace::RawTrace;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -33,6 +35,8 @@ pub(super) struct RawConfig {
     pub(super) pages: RawPages,
     pub(super) log: RawLog,
     pub(super) limits: RawLimits,
+    pub(super) trace: RawTrace,
+    pub(super) shadow: RawShadow,
 }
 
 /// One string, or a list of them.

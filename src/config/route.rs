@@ -1,20 +1,22 @@
 //! `[route.ID]` and `[route_defaults]`: the applications behind the gateway.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::access::{self, RawAccess, RawAccessRule};
-use super::checked::{ListenAddr, Route, RouteHost};
+use super::checked::{ListenAddr, Route, RouteHost, SameSite};
 use super::identity_rules::{self, RawIdentity, RawNamespace, RawUserFrom};
 use super::lane_rule::{self, RawLaneRule, pattern};
 use super::problems::Findings;
 use super::provider::ProviderNames;
 use super::quantity::{RawDuration, RawSize, duration, size_or_unlimited};
 use super::raw::{OneOrMany, is_good_id};
-use super::{custom_header, route_conflict, route_host, upstream};
+use super::upstream_tls::RawUpstreamTls;
+use super::{custom_header, path_prefix, route_conflict, route_host, upstream, upstream_tls};
 use crate::model::access::{LaneRule, Preflight};
 use crate::model::origin::Origin;
 
@@ -27,6 +29,12 @@ pub(super) struct RawRoute {
     path: Option<String>,
     /// The application: "http://127.0.0.1:3000", "https://…" or "unix:/…". Required.
     upstream: Option<String>,
+    /// Certificates on the way to an https:// upstream.
+    upstream_tls: Option<RawUpstreamTls>,
+    /// Taken off the front of the path before it is judged and sent: "/app".
+    strip_prefix: Option<String>,
+    /// Put in front of the path, after strip_prefix: "/x".
+    add_prefix: Option<String>,
     /// Whether the application sees the Host that the browser asked for.
     preserve_host: Option<bool>,
     /// Who may pass. Required unless the rules leave no session lane.
@@ -73,7 +81,10 @@ pub(super) struct Surroundings<'a> {
     pub(super) providers: &'a ProviderNames,
     pub(super) public_url: Option<&'a Origin>,
     pub(super) cookie_domain: Option<&'a str>,
+    pub(super) same_site: SameSite,
     pub(super) listen: &'a [ListenAddr],
+    /// Where relative paths start.
+    pub(super) base_dir: &'a Path,
 }
 
 pub(super) fn check(
@@ -168,11 +179,30 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
     let path = pattern(raw.map_or("/*", String::as_str), &key, findings);
     let (raw, key) = written.get("upstream", |route| &route.upstream);
     let upstream = upstream::check(raw.map(String::as_str), &key, around.listen, findings);
+    let (raw, key) = written.get("upstream_tls", |route| &route.upstream_tls);
+    let from_defaults = written.own.upstream_tls.is_none();
+    let upstream_tls = upstream_tls::check(
+        raw,
+        &key,
+        from_defaults,
+        upstream.as_ref(),
+        around.base_dir,
+        findings,
+    );
+    let prefix = path_prefix::check(
+        &written.get("strip_prefix", |route| &route.strip_prefix),
+        &written.get("add_prefix", |route| &route.add_prefix),
+        path.as_ref(),
+        findings,
+    );
     let (raw, key) = written.get("rules", |route| &route.rules);
     let written_rules = raw.map_or(&[][..], Vec::as_slice);
     let rules = lane_rule::check(written_rules, &key, around.providers, findings);
     // a rule with a fault may have been the one that closes the session lane
     let rules_known = rules.len() == written_rules.len();
+    if rules_known {
+        path_prefix::check_rules(&prefix, &rules, &key, findings);
+    }
     let needs_session = has_session_lane(&rules);
     let (raw, key) = written.get("access", |route| &route.access);
     let access = raw.map(|raw| access::check(raw, &key, around.providers, findings));
@@ -224,6 +254,8 @@ fn one(written: &Written<'_>, around: &Surroundings<'_>, findings: &mut Findings
         hosts,
         path: path?,
         upstream: upstream?,
+        upstream_tls,
+        prefix,
         preserve_host: flag("preserve_host", |route| &route.preserve_host, true),
         access,
         deny,

@@ -1,7 +1,7 @@
 //! `host` of a route, and whether a session can be known there.
 
 use super::address::Complaint;
-use super::checked::RouteHost;
+use super::checked::{RouteHost, SameSite};
 use super::problems::Findings;
 use super::raw::OneOrMany;
 use super::route::Surroundings;
@@ -101,8 +101,8 @@ fn below(text: &str, around: &Surroundings<'_>) -> Result<RouteHost, Complaint> 
     Ok(RouteHost::Below(authority))
 }
 
-/// Until sign-ins can be handed over, a session is only known where the
-/// cookie of `public_url`'s host goes.
+/// Hosts outside the cookie scope of `public_url`'s host have sign-ins handed
+/// over to them. A Strict cookie does not arrive with the redirects of that.
 pub(super) fn within_scope(
     hosts: &[RouteHost],
     key: &str,
@@ -132,6 +132,19 @@ pub(super) fn within_scope(
         if (exact && host == home) || shared {
             continue;
         }
+        if exact {
+            if around.same_site == SameSite::Strict {
+                findings.error(
+                    key,
+                    format!(
+                        "signing in at {home} is handed over to {host} by a redirect, which a cookie with same_site = \"strict\" does not survive"
+                    ),
+                    "write session.same_site = \"lax\", or use hosts that share session.cookie_domain",
+                );
+            }
+            continue;
+        }
+        // Each name below a wildcard would need a hand-off of its own.
         // the last numbers of an address are no domain
         let is_name = home.parse::<std::net::Ipv4Addr>().is_err() && !home.starts_with('[');
         let parent = psl::domain_str(home).filter(|_| is_name);

@@ -2,6 +2,7 @@
 
 use super::checked::{Config, Route, RouteHost};
 use crate::model::access::{Access, AccessRule, Lane, LaneRule, Preflight};
+use crate::model::path_prefix::PathPrefix;
 
 /// The addresses to register at the providers, each with the provider's name.
 pub fn redirect_uris(config: &Config) -> Vec<(String, String)> {
@@ -56,7 +57,7 @@ fn of_route(config: &Config, route: &Route) -> Vec<String> {
         let place = if everything {
             rest(&hosts, route, !out.is_empty())
         } else {
-            format!("{hosts}{}{}", rule.path, methods(rule))
+            format!("{hosts}{}{}", of_path(route, rule), methods(rule))
         };
         out.push(format!("{place}: {}", of_rule(config, route, rule)));
     }
@@ -70,6 +71,15 @@ fn of_route(config: &Config, route: &Route) -> Vec<String> {
         out.push(format!("{place}: {who}{never}"));
     }
     out
+}
+
+/// Rules see the path that the application gets, which no browser asks for
+/// where a prefix changes.
+fn of_path(route: &Route, rule: &LaneRule) -> String {
+    if route.prefix == PathPrefix::default() {
+        return rule.path.to_string();
+    }
+    format!("{} (at the application {})", route.path, rule.path)
 }
 
 /// Whom `deny` takes out again.
@@ -233,8 +243,14 @@ pub fn notes(config: &Config) -> Vec<String> {
     let shared = config.session.cookie_domain.as_ref().map(|domain| {
         format!("the session cookie goes to every server below {domain}, also to those that are not behind this gateway")
     });
+    let shadow = config.shadow.as_ref().map(|shadow| {
+        format!(
+            "the routes of {} are judged beside these and only logged",
+            shadow.file.display()
+        )
+    });
     let encoded = config.routes.iter().filter(|route| route.encoded_slash).map(|route| {
         format!("route.{} takes encoded slashes: rules with lane \"deny\" or \"session\" see them as slashes, the application may not", route.id)
     });
-    shared.into_iter().chain(encoded).collect()
+    shared.into_iter().chain(shadow).chain(encoded).collect()
 }

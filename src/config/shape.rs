@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::problems::Findings;
 use super::schema::resolve;
 use super::tree::{Node, child_key};
-use super::{not_built, peer_word, quantity};
+use super::{foreign_key, not_built, peer_word, quantity};
 
 pub(super) fn check(tree: &mut Node, schema: &Value, findings: &mut Findings) {
     let mut checker = Checker {
@@ -126,6 +126,9 @@ impl Checker<'_> {
         let of_routes = here.key.starts_with("route");
         if let Some(cure) = peer_word::key(name).filter(|_| of_routes) {
             self.findings.error(&here.key, "is not a known key", cure);
+        } else if let Some(cure) = foreign_key::cure(name) {
+            self.findings
+                .error(&here.key, "is a key of another gateway", cure);
             return;
         }
         let cure = match nearest(name, siblings) {

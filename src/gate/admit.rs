@@ -10,6 +10,7 @@ use crate::model::context::RequestContext;
 use crate::policy::{Decision, DenyReason, Permit};
 use crate::route::Route;
 use crate::session::sessions::Session;
+use crate::session::ticket::Scope;
 
 /// What happens to a request.
 #[derive(Debug)]
@@ -36,12 +37,13 @@ pub enum Verdict {
 
 impl Gate {
     /// The one door to an upstream. Public and backend-token lanes never read
-    /// the cookie.
+    /// the cookie. `scope`: that of the request's host.
     pub async fn admit(
         &self,
         route: &Route,
         context: &RequestContext,
         headers: &HeaderMap,
+        scope: Option<&Scope>,
         cookies: &[&[u8]],
     ) -> Verdict {
         let lane = route.policy.lane(&context.target, headers);
@@ -50,7 +52,7 @@ impl Gate {
             Lane::Session => {}
             Lane::Optional => {
                 let wants_tokens = route.config.pass_access_token;
-                let session = self.recognise_at_once(cookies, wants_tokens).await;
+                let session = self.recognise_at_once(scope, cookies, wants_tokens).await;
                 let identity = session.as_deref().map(|session| &*session.identity);
                 return match lane.decide(identity, client) {
                     Decision::Permit(permit) => Verdict::Admitted {
@@ -64,7 +66,7 @@ impl Gate {
                 return verdict(lane.decide(None, client), None, None);
             }
         }
-        match self.authenticate(cookies).await {
+        match self.authenticate(scope, cookies).await {
             Authentication::SignedIn { session, .. } => {
                 let decision = lane.decide(Some(&session.identity), client);
                 verdict(decision, Some(session), None)

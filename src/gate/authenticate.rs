@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use super::Gate;
+use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
 use crate::refresh::Freshness;
 use crate::session::sessions::{Found, Session};
-use crate::session::ticket::Ticket;
+use crate::session::ticket::{Scope, Ticket};
 
 /// Who is it?
 #[derive(Debug)]
@@ -26,9 +27,10 @@ pub enum Authentication {
 }
 
 impl Gate {
-    /// `cookies`: the raw `Cookie` fields of the request.
-    pub async fn authenticate(&self, cookies: &[&[u8]]) -> Authentication {
-        let (session, ticket) = match self.recognise(cookies).await {
+    /// `scope`: that of the request's host, `None` where nobody can be signed
+    /// in. `cookies`: the raw `Cookie` fields of the request.
+    pub async fn authenticate(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Authentication {
+        let (session, ticket) = match self.recognise(scope, cookies).await {
             Authentication::SignedIn { session, ticket } => (session, ticket),
             other => return other,
         };
@@ -36,7 +38,8 @@ impl Gate {
             Freshness::Fresh(session) => {
                 if let Err(error) = self.sessions.touch(&session).await {
                     // The idle time is kept here and written again later.
-                    tracing::warn!(reason = error.reason(), "idle time could not be written");
+                    self.untouched
+                        .warn("idle time could not be written", &error);
                 }
                 Authentication::SignedIn {
                     session: Box::new(session),
@@ -61,10 +64,11 @@ impl Gate {
     /// session that only a refresh could bring back, are nobody for now.
     pub(super) async fn recognise_at_once(
         &self,
+        scope: Option<&Scope>,
         cookies: &[&[u8]],
         wants_tokens: bool,
     ) -> Option<Box<Session>> {
-        let Authentication::SignedIn { session, .. } = self.recognise(cookies).await else {
+        let Authentication::SignedIn { session, .. } = self.recognise(scope, cookies).await else {
             return None;
         };
         let session = self.refresher.fresh_at_once(*session, wants_tokens)?;
@@ -75,16 +79,24 @@ impl Gate {
         Some(Box::new(session))
     }
 
+    /// When the session ends if nobody uses it again.
+    pub fn ends_at(&self, session: &Session) -> Timestamp {
+        self.sessions.ends_at(session)
+    }
+
     /// Whose session it is, without asking the provider for fresh tokens: for
     /// ending it, which must work while the provider is down.
     ///
     /// A sibling host may put a ticket of a session that is over in front of
     /// the living one (RFC 6265bis section 8.6), so every candidate is tried.
-    pub async fn recognise(&self, cookies: &[&[u8]]) -> Authentication {
-        let candidates = self.cookie.find(cookies.iter().copied());
+    pub async fn recognise(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Authentication {
+        let Some(scope) = scope else {
+            return Authentication::Anonymous { ended: None };
+        };
+        let candidates = self.cookies.of(scope).find(cookies.iter().copied());
         let tickets = candidates
             .iter()
-            .filter_map(|text| self.sessions.open_ticket(&[text], &self.home));
+            .filter_map(|text| self.sessions.open_ticket(&[text], scope));
         let mut ended = None;
         for ticket in tickets {
             match self.sessions.find(&ticket).await {
@@ -96,7 +108,7 @@ impl Gate {
                 }
                 Ok(Found::Ended(ending)) => ended = ended.or(Some(ending.reason())),
                 Err(error) => {
-                    tracing::warn!(reason = error.reason(), "session cannot be read");
+                    self.unreadable.warn("session cannot be read", &error);
                     return Authentication::Unavailable {
                         reason: error.reason(),
                         retry_after: Duration::from_secs(2),
@@ -119,7 +131,7 @@ mod tests {
     use crate::provider::Providers;
     use crate::refresh::fixture::{Rig, another, scope, signed_in};
     use crate::refresh::{Refresher, Settings};
-    use crate::session::cookie::SessionCookie;
+    use crate::session::cookie::SessionCookies;
     use crate::telemetry::Telemetry;
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -155,8 +167,9 @@ mod tests {
             },
             tokio::runtime::Handle::current(),
         );
-        let cookie = SessionCookie::new(&server, &session, rig.clock.clone());
-        Gate::new(Arc::clone(&rig.sessions), refresher, cookie, scope())
+        let cookies = SessionCookies::new(&server, &session, rig.clock.clone());
+        assert_eq!(*cookies.home_scope(), scope());
+        Gate::new(Arc::clone(&rig.sessions), refresher, cookies)
     }
 
     fn who(authentication: &Authentication) -> Option<String> {
@@ -176,9 +189,9 @@ mod tests {
         let field = |ticket| format!("__Host-vestibule={}", rig.sessions.ticket_text(ticket));
         let (over, good) = (field(&over), field(&good));
         let both = format!("{over}; {good}");
-        let found = gate.authenticate(&[both.as_bytes()]).await;
+        let found = gate.authenticate(Some(&scope()), &[both.as_bytes()]).await;
         assert_eq!(who(&found), Some(living.id.reference()));
-        let found = gate.authenticate(&[over.as_bytes()]).await;
+        let found = gate.authenticate(Some(&scope()), &[over.as_bytes()]).await;
         assert!(matches!(
             found,
             Authentication::Anonymous { ended: Some(_) }
@@ -193,8 +206,32 @@ mod tests {
         rig.clock.advance(120_000);
         let field = format!("__Host-vestibule={}", rig.sessions.ticket_text(&ticket));
         let cookies = [field.as_bytes()];
-        assert_eq!(who(&gate.authenticate(&cookies).await), None);
-        let found = gate.recognise(&cookies).await;
+        let found = gate.authenticate(Some(&scope()), &cookies).await;
+        assert_eq!(who(&found), None);
+        let found = gate.recognise(Some(&scope()), &cookies).await;
         assert_eq!(who(&found), Some(session.id.reference()));
+    }
+
+    #[tokio::test]
+    async fn a_ticket_of_one_scope_is_nobodys_on_another() {
+        let rig = signed_in(MINUTE * 10).await;
+        let gate = gate(&rig);
+        let (home, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE * 10).await;
+        let elsewhere = Scope("files.test".into());
+        let (other, _) = rig.sessions.add_ticket(&session, &elsewhere).await.unwrap();
+        let field = |ticket| format!("__Host-vestibule={}", rig.sessions.ticket_text(ticket));
+        for (ticket, good, bad) in [
+            (&home, scope(), &elsewhere),
+            (&other, elsewhere.clone(), &scope()),
+        ] {
+            let field = field(ticket);
+            let cookies = [field.as_bytes()];
+            let found = gate.authenticate(Some(&good), &cookies).await;
+            assert_eq!(who(&found), Some(session.id.reference()));
+            for scope in [Some(bad), None] {
+                let found = gate.authenticate(scope, &cookies).await;
+                assert!(matches!(found, Authentication::Anonymous { ended: None }));
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 mod admit;
 mod authenticate;
+mod outage_log;
 mod tell;
 
 pub use admit::Verdict;
@@ -14,33 +15,40 @@ pub use tell::TellError;
 
 use std::sync::Arc;
 
+use self::outage_log::OutageLog;
+use crate::model::identity::Identity;
 use crate::refresh::Refresher;
-use crate::session::cookie::SessionCookie;
+use crate::session::cookie::SessionCookies;
 use crate::session::sessions::Sessions;
-use crate::session::ticket::Scope;
 
 /// The door: one value for the process.
 pub struct Gate {
     sessions: Arc<Sessions>,
     refresher: Refresher,
-    cookie: SessionCookie,
-    home: Scope,
+    cookies: SessionCookies,
     warned: tell::Warned,
+    unreadable: OutageLog,
+    untouched: OutageLog,
 }
 
 impl Gate {
-    pub fn new(
-        sessions: Arc<Sessions>,
-        refresher: Refresher,
-        cookie: SessionCookie,
-        home: Scope,
-    ) -> Self {
+    pub fn new(sessions: Arc<Sessions>, refresher: Refresher, cookies: SessionCookies) -> Self {
         Self {
             sessions,
             refresher,
-            cookie,
-            home,
+            cookies,
             warned: tell::Warned::default(),
+            unreadable: OutageLog::new(),
+            untouched: OutageLog::new(),
         }
+    }
+    /// A mark by which a host knows this person's browser again.
+    pub fn person_mark(&self, host: &str, identity: &Identity) -> String {
+        self.sessions.person_mark(host, identity)
+    }
+
+    /// Whether one of these marks is this person's on this host.
+    pub fn shows_person(&self, shown: &[&[u8]], host: &str, identity: &Identity) -> bool {
+        self.sessions.shows_person(shown, host, identity)
     }
 }

@@ -252,6 +252,8 @@ pub(super) mod tests {
             hosts: Vec::new(),
             path: PathPattern::parse("/*").unwrap(),
             upstream: Upstream::Http(Authority::parse("127.0.0.1:1").unwrap()),
+            upstream_tls: Default::default(),
+            prefix: Default::default(),
             preserve_host: true,
             access: None,
             deny: Vec::new(),

@@ -44,6 +44,8 @@ pub struct SignedIn {
     pub session: Session,
     /// As it was sealed at the start; to be checked once more before use.
     pub return_to: String,
+    /// The host that waits for this sign-in, still sealed.
+    pub hand_off: Option<String>,
     /// Drops the transaction's cookie.
     pub set_cookies: Vec<String>,
     pub attempt: String,
@@ -56,6 +58,7 @@ pub struct Failed {
     /// Unknown where the state did not open.
     pub attempt: Option<String>,
     pub return_to: Option<String>,
+    pub hand_off: Option<String>,
     pub set_cookies: Vec<String>,
 }
 
@@ -81,6 +84,7 @@ impl Login {
             error,
             attempt: None,
             return_to: None,
+            hand_off: None,
             set_cookies: Vec::new(),
         };
         let parameters = Parameters::parse(request.query.unwrap_or_default()).map_err(early)?;
@@ -105,6 +109,7 @@ impl Login {
                 ticket,
                 session,
                 return_to: opened.transaction.return_to,
+                hand_off: opened.transaction.hand_off,
                 set_cookies,
                 attempt,
             }),
@@ -122,6 +127,7 @@ impl Login {
                     error,
                     attempt: Some(attempt),
                     return_to: Some(opened.transaction.return_to),
+                    hand_off: opened.transaction.hand_off,
                     set_cookies: if retryable { Vec::new() } else { set_cookies },
                 })
             }

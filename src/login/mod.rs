@@ -1,26 +1,32 @@
 //! Signing in: from the first redirect to the session.
 //!
 //! Owns: the login transaction (state, nonce, PKCE, its cookie), the
-//! callback's order of checks, single use, attempts and their phases.
+//! callback's order of checks, single use, attempts and their phases; the
+//! hand-off of a sign-in to another host.
 //! Must not know: routes, policy, how pages look.
 
 mod callback;
 mod error;
+mod handoff;
 mod start;
+mod tagged_cookies;
 mod transaction;
 
 pub use callback::{CallbackRequest, Failed, SignedIn};
 pub use error::{LoginError, Phase};
+pub use handoff::{HandOffError, HandedOff, Request as HandOffRequest, Wish};
 pub use start::{StartRequest, Started};
-pub use transaction::TransactionCookies;
 
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
 
+use self::tagged_cookies::TaggedCookies;
 use crate::base::clock::Clock;
+use crate::base::header_names;
 use crate::base::key_ring::KeyRing;
 use crate::config::checked::Config;
+use crate::model::origin::Scheme;
 use crate::provider::Providers;
 use crate::session::sessions::Sessions;
 use crate::session::ticket::Scope;
@@ -41,7 +47,10 @@ struct Inner {
     telemetry: Telemetry,
     /// The scope of `public_url`'s host, where tickets of logins are made.
     home: Scope,
-    cookies: TransactionCookies,
+    /// Of sign-ins under way, on `public_url`'s host.
+    cookies: TaggedCookies,
+    /// Of hand-offs under way, on the host that waits for one.
+    hand_off_cookies: TaggedCookies,
     /// `{public_url}{prefix}/callback`, without the provider.
     callback_url: String,
     control: Handle,
@@ -61,6 +70,8 @@ pub struct Parts {
 impl Login {
     pub fn new(config: &Config, parts: Parts) -> Self {
         let server = &config.server;
+        let secure = server.public_url.scheme == Scheme::Https;
+        let named = |host, loopback| if secure { host } else { loopback };
         Self {
             inner: Arc::new(Inner {
                 providers: parts.providers,
@@ -70,7 +81,22 @@ impl Login {
                 clock: parts.clock,
                 telemetry: parts.telemetry,
                 home: parts.home,
-                cookies: TransactionCookies::new(&server.public_url),
+                cookies: TaggedCookies {
+                    prefix: named(
+                        header_names::TRANSACTION_COOKIE_HOST,
+                        header_names::TRANSACTION_COOKIE,
+                    ),
+                    secure,
+                    lifetime: transaction::LIFETIME,
+                },
+                hand_off_cookies: TaggedCookies {
+                    prefix: named(
+                        header_names::HAND_OFF_COOKIE_HOST,
+                        header_names::HAND_OFF_COOKIE,
+                    ),
+                    secure,
+                    lifetime: handoff::LIFETIME,
+                },
                 callback_url: format!("{}{}/callback", server.public_url, server.prefix),
                 control: parts.control,
             }),

@@ -4,6 +4,7 @@ use url::Url;
 
 use super::Login;
 use super::error::{LoginError, Phase};
+use super::tagged_cookies;
 use super::transaction::{self, BrowserSecret, Transaction};
 use crate::base::fault::Fault;
 use crate::base::random;
@@ -14,6 +15,8 @@ pub struct StartRequest<'a> {
     pub provider: &'a ProviderId,
     /// Checked already: it cannot leave our hosts.
     pub return_to: &'a str,
+    /// The host that waits for this sign-in, still sealed.
+    pub hand_off: Option<&'a str>,
     /// The `Cookie` fields of the request.
     pub cookies: &'a [&'a [u8]],
     pub prompt: Option<&'static str>,
@@ -37,7 +40,7 @@ impl Login {
             .ok_or(LoginError::UnknownProvider)?;
         let key = inner.ring.writer();
         let attempt = random::reference();
-        let tag = transaction::tag();
+        let tag = tagged_cookies::tag();
         let secret = BrowserSecret::generate();
         let derived = secret.derive(key, &attempt);
         let now = inner.clock.now();
@@ -51,6 +54,7 @@ impl Login {
                 provider: request.provider.clone(),
                 started_at: now,
                 return_to: request.return_to.to_owned(),
+                hand_off: request.hand_off.map(str::to_owned),
             },
         );
         let redirect_uri = inner.redirect_uri(request.provider);
@@ -84,7 +88,9 @@ impl Login {
         );
         Ok(Started {
             location,
-            set_cookies: inner.cookies.begin(&tag, &secret, now, request.cookies),
+            set_cookies: inner
+                .cookies
+                .begin(&tag, &secret.secret, now, request.cookies),
             attempt,
         })
     }

@@ -8,29 +8,28 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cookie::{Cookie, SameSite};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::Inner;
 use super::error::LoginError;
+use super::tagged_cookies::TAG_LENGTH;
 use crate::base::clock::Timestamp;
 use crate::base::key_ring::{KeyId, RingKey};
+use crate::base::random;
 use crate::base::seal::{self, Binding};
-use crate::base::{header_names, random};
 use crate::model::identity::ProviderId;
-use crate::model::origin::{Origin, Scheme};
 
 /// How long a person may take at the provider.
 pub const LIFETIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-/// Attempts that one browser may have open; the oldest give way.
-const KEPT: usize = 16;
+/// Cookies of one tag that are tried.
+const TRIED: usize = 4;
 const KIND: &str = "login-state";
 
 /// The half that the browser keeps in its cookie.
 #[derive(Clone)]
 pub(super) struct BrowserSecret {
-    secret: [u8; 16],
+    pub(super) secret: [u8; 16],
 }
 
 /// What `state` says once opened.
@@ -46,6 +45,9 @@ pub(super) struct Transaction {
     /// Checked before it was sealed, and again when it is used.
     #[serde(rename = "r")]
     pub return_to: String,
+    /// The host that waits for this sign-in (`handoff`), still sealed.
+    #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
+    pub hand_off: Option<String>,
 }
 
 /// The secrets of one transaction.
@@ -115,7 +117,9 @@ pub(super) fn open_state(
         .ring
         .find(KeyId(*id))
         .ok_or(LoginError::UnknownState)?;
-    for secret in inner.cookies.find(cookies, tag) {
+    let secrets = inner.cookies.secrets(cookies);
+    let ours = secrets.filter(|(found, _)| *found == tag).take(TRIED);
+    for secret in ours.map(|(_, secret)| BrowserSecret { secret }) {
         let bound = binding(inner, tag, &secret);
         let opened = seal::open(&key.derive("login state", &[]), bound.as_binding(), sealed);
         let Ok(plain) = opened else { continue };
@@ -158,110 +162,4 @@ fn binding<'a>(inner: &'a Inner, tag: &str, secret: &BrowserSecret) -> Bound<'a>
         namespace: &inner.namespace,
         name,
     }
-}
-
-pub(super) const TAG_LENGTH: usize = 8;
-
-pub(super) fn tag() -> String {
-    random::reference()[..TAG_LENGTH].to_owned()
-}
-
-/// The per-attempt cookies of logins, host-only on `public_url`'s host.
-#[derive(Debug, Clone)]
-pub struct TransactionCookies {
-    prefix: &'static str,
-    secure: bool,
-}
-
-impl TransactionCookies {
-    pub fn new(public_url: &Origin) -> Self {
-        let secure = public_url.scheme == Scheme::Https;
-        Self {
-            prefix: if secure {
-                header_names::TRANSACTION_COOKIE_HOST
-            } else {
-                header_names::TRANSACTION_COOKIE
-            },
-            secure,
-        }
-    }
-
-    /// `Set-Cookie` for a new attempt, and for the oldest ones if there are
-    /// too many.
-    pub(super) fn begin(
-        &self,
-        tag: &str,
-        secret: &BrowserSecret,
-        now: Timestamp,
-        request_cookies: &[&[u8]],
-    ) -> Vec<String> {
-        let mut open = self.open_attempts(request_cookies);
-        open.sort_by_key(|(_, started)| std::cmp::Reverse(*started));
-        let mut set: Vec<String> = open
-            .iter()
-            .skip(KEPT - 1)
-            .take(KEPT)
-            .map(|(tag, _)| self.clear(tag))
-            .collect();
-        let mut value = secret.secret.to_vec();
-        let started = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
-        value.extend_from_slice(&started.to_be_bytes());
-        let max_age = i64::try_from(LIFETIME.as_secs()).unwrap_or(i64::MAX);
-        set.push(self.cookie(tag, URL_SAFE_NO_PAD.encode(value), max_age));
-        set
-    }
-
-    /// Drops the cookie of an attempt that ended.
-    pub(super) fn clear(&self, tag: &str) -> String {
-        self.cookie(tag, String::new(), 0)
-    }
-
-    fn cookie(&self, tag: &str, value: String, max_age: i64) -> String {
-        Cookie::build((format!("{}{tag}", self.prefix), value))
-            .path("/")
-            .http_only(true)
-            .secure(self.secure)
-            .same_site(SameSite::Lax)
-            .max_age(cookie::time::Duration::seconds(max_age))
-            .build()
-            .to_string()
-    }
-
-    fn find(&self, cookies: &[&[u8]], tag: &str) -> Vec<BrowserSecret> {
-        self.entries(cookies)
-            .filter(|(found, _)| *found == tag)
-            .filter_map(|(_, value)| parse_value(value).map(|(secret, _)| secret))
-            .take(4)
-            .collect()
-    }
-
-    fn open_attempts<'a>(&'a self, cookies: &'a [&'a [u8]]) -> Vec<(&'a str, u32)> {
-        self.entries(cookies)
-            .map(|(tag, value)| (tag, parse_value(value).map_or(0, |(_, started)| started)))
-            .collect()
-    }
-
-    /// (tag, value) of every transaction cookie. Raw bytes: whatever is not
-    /// ours is not looked at.
-    fn entries<'a>(
-        &'a self,
-        cookies: &'a [&'a [u8]],
-    ) -> impl Iterator<Item = (&'a str, &'a str)> + 'a {
-        cookies
-            .iter()
-            .flat_map(|field| field.split(|byte| *byte == b';'))
-            .filter_map(|pair| std::str::from_utf8(pair.trim_ascii()).ok())
-            .filter_map(|pair| pair.split_once('='))
-            .filter_map(|(name, value)| Some((name.strip_prefix(self.prefix)?, value)))
-            .filter(|(tag, _)| {
-                tag.len() == TAG_LENGTH && tag.bytes().all(|byte| byte.is_ascii_alphanumeric())
-            })
-    }
-}
-
-fn parse_value(value: &str) -> Option<(BrowserSecret, u32)> {
-    let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
-    let (secret, started) = bytes.split_first_chunk::<16>()?;
-    let started = u32::from_be_bytes(started.try_into().ok()?);
-    Some((BrowserSecret { secret: *secret }, started))
 }

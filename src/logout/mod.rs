@@ -14,6 +14,7 @@ use url::Url;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::key_ring::{KeyId, KeyRing, RingKey};
+use crate::base::random;
 use crate::base::seal::{self, Binding};
 use crate::provider::Providers;
 use crate::session::sessions::{Session, SessionError, Sessions};
@@ -21,6 +22,9 @@ use crate::session::ticket::Ticket;
 
 /// A sign-out at the provider may take this long to come back.
 const STATE_LIFETIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+/// How long a browser may take from another host to `public_url`'s.
+const PASSED_ON_LIFETIME: std::time::Duration = std::time::Duration::from_secs(30);
+const PASSED_ON: &str = "sign-out passed on";
 
 /// The door: one value for the process.
 pub struct Logout {
@@ -60,6 +64,28 @@ impl Logout {
                 Some(&state),
             )
             .await)
+    }
+
+    /// Leaves the address at the provider for `public_url`'s host, where the
+    /// browser goes first to lose its cookie. It holds the ID token, so only
+    /// a code travels.
+    pub async fn pass_on(&self, at_provider: &Url) -> Result<String, SessionError> {
+        let code = random::bytes::<32>();
+        let address = at_provider.as_str().as_bytes();
+        self.sessions
+            .leave(PASSED_ON, &code, address, PASSED_ON_LIFETIME)
+            .await?;
+        Ok(URL_SAFE_NO_PAD.encode(code))
+    }
+
+    /// What `pass_on` left; once.
+    pub async fn passed_on(&self, code: &str) -> Result<Option<Url>, SessionError> {
+        let bytes = URL_SAFE_NO_PAD.decode(code).ok();
+        let Some(code) = bytes.and_then(|bytes| bytes.try_into().ok()) else {
+            return Ok(None);
+        };
+        let address = self.sessions.take(PASSED_ON, &code).await?;
+        Ok(address.and_then(|address| Url::parse(std::str::from_utf8(&address).ok()?).ok()))
     }
 
     /// Ends a session that another sign-in of the same browser replaced.

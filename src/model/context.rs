@@ -1,9 +1,11 @@
 //! One request, as everything behind the edge sees it.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::origin::Scheme;
-use super::target::Target;
+use super::path_prefix::PathPrefix;
+use super::target::{Target, TargetError};
 use crate::base::clock::Timestamp;
 
 /// How an answer has to be spoken.
@@ -43,5 +45,19 @@ pub struct RequestRef(pub u64);
 impl std::fmt::Display for RequestRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:013x}", self.0)
+    }
+}
+
+impl RequestContext {
+    /// The request as policy and application see it. What a browser asked for
+    /// stays in the context that it came with: that is where people return to.
+    pub fn judged_for(&self, prefix: &PathPrefix) -> Result<Cow<'_, Self>, TargetError> {
+        Ok(match prefix.apply(&self.target)? {
+            Cow::Borrowed(_) => Cow::Borrowed(self),
+            Cow::Owned(target) => Cow::Owned(Self {
+                target,
+                ..self.clone()
+            }),
+        })
     }
 }

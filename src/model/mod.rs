@@ -7,6 +7,7 @@ pub mod context;
 pub mod header_pattern;
 pub mod identity;
 pub mod origin;
+pub mod path_prefix;
 pub mod path_text;
 pub mod pattern;
 pub mod target;

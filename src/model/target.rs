@@ -117,6 +117,22 @@ impl Target {
         })
     }
 
+    /// The same request with another path, which is judged as at the edge.
+    pub(super) fn with_path(&self, path: &str) -> Result<Self, TargetError> {
+        let judged = path_text::judge(path)?;
+        let text = match self.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path.to_owned(),
+        };
+        let path_and_query =
+            PathAndQuery::from_maybe_shared(text).map_err(|_| TargetError::NotAPath)?;
+        Ok(Self {
+            path_and_query,
+            judged,
+            ..self.clone()
+        })
+    }
+
     pub fn path(&self) -> &str {
         self.path_and_query.path()
     }

@@ -15,7 +15,7 @@ use crate::model::target::Target;
 /// The lane that a request takes on a route.
 #[derive(Debug, Clone, Copy)]
 pub struct LaneMatch<'a> {
-    policy: &'a RoutePolicy,
+    pub(super) policy: &'a RoutePolicy,
     rule: Option<(usize, &'a LaneRule)>,
     /// The rule for another reading of the same path: an upstream may have
     /// that one, so both must let pass.
@@ -132,14 +132,14 @@ fn granted_method(listed: &[Method], method: &Method) -> bool {
 }
 
 /// Ignoring case: an upstream may take `post` for POST.
-fn guarded_method(listed: &[Method], method: &Method) -> bool {
+pub(super) fn guarded_method(listed: &[Method], method: &Method) -> bool {
     let same = |one: &Method| one.as_str().eq_ignore_ascii_case(method.as_str());
     listed.is_empty() || listed.iter().any(same)
 }
 
 /// Whether a query has the key `_method`, in any spelling that a form decoder
 /// reads so: encoded, with an index, with "." or a space for "_".
-fn names_a_method(query: Option<&str>) -> bool {
+pub(super) fn names_a_method(query: Option<&str>) -> bool {
     let Some(query) = query else { return false };
     query.split(['&', ';']).any(|pair| {
         let key = pair.split('=').next().unwrap_or_default();

@@ -9,6 +9,7 @@ mod admission;
 mod compile;
 mod decision;
 mod evaluate;
+mod explain;
 
 #[cfg(test)]
 mod table;
@@ -16,3 +17,6 @@ mod table;
 pub use compile::RoutePolicy;
 pub use decision::{Decision, DenyReason, Permit};
 pub use evaluate::LaneMatch;
+pub use explain::{
+    AccessOutcome, AccessStep, Asked, Explanation, Mismatch, RuleStep, Shortfall, admitted,
+};

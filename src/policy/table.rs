@@ -40,6 +40,8 @@ fn route(access: Option<Access>, rules: Vec<LaneRule>) -> checked::Route {
         hosts: vec![checked::RouteHost::Any],
         path: PathPattern::parse("/*").unwrap(),
         upstream: checked::Upstream::Http(Authority::parse("127.0.0.1:1").unwrap()),
+        upstream_tls: Default::default(),
+        prefix: Default::default(),
         preserve_host: true,
         access,
         deny: Vec::new(),

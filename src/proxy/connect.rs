@@ -14,8 +14,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::error::ProxyError;
-use super::target::UnusableUpstream;
-use crate::config::checked::Upstream;
+use super::upstream_tls::{self, UnusableUpstream};
+use crate::config::checked::{Upstream, UpstreamTls};
 use crate::model::origin::{Authority, Scheme};
 
 /// Where and how to connect.
@@ -35,7 +35,8 @@ pub(super) enum Dialer {
 }
 
 impl Dialer {
-    pub(super) fn new(upstream: &Upstream) -> Result<Self, UnusableUpstream> {
+    /// Reads the files of `tls`.
+    pub(super) fn new(upstream: &Upstream, tls: &UpstreamTls) -> Result<Self, UnusableUpstream> {
         Ok(match upstream {
             Upstream::Http(authority) => {
                 let (host, port) = place(authority, Scheme::Http);
@@ -43,14 +44,15 @@ impl Dialer {
             }
             Upstream::Https(authority) => {
                 let (host, port) = place(authority, Scheme::Https);
-                let name = ServerName::try_from(host.clone()).map_err(|_| UnusableUpstream {
-                    authority: authority.to_string(),
-                })?;
+                let name = tls.server_name.as_ref().unwrap_or(&host).clone();
+                let name = ServerName::try_from(name.clone())
+                    .map_err(|_| UnusableUpstream::NoCertificateName(name))?;
+                let config = upstream_tls::client_config(tls)?;
                 Self::Tls {
                     host,
                     port,
                     name,
-                    connector: TlsConnector::from(Arc::new(tls())),
+                    connector: TlsConnector::from(Arc::new(config)),
                 }
             }
             Upstream::Unix(path) => Self::Unix(path.clone()),
@@ -61,7 +63,10 @@ impl Dialer {
         tokio::time::timeout(within, self.connect())
             .await
             .map_err(|_| ProxyError::ConnectTimeout)?
-            .map_err(ProxyError::Unreachable)
+            .map_err(|error| match upstream_tls::fault(&error) {
+                Some((fault, words)) => ProxyError::Tls(fault, words),
+                None => ProxyError::Unreachable(error),
+            })
     }
 
     async fn connect(&self) -> io::Result<Stream> {
@@ -95,20 +100,6 @@ fn place(authority: &Authority, scheme: Scheme) -> (String, u16) {
         .trim_end_matches(']')
         .to_owned();
     (host, authority.port.unwrap_or(scheme.default_port()))
-}
-
-fn tls() -> rustls::ClientConfig {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    config
 }
 
 /// A connection to an upstream.

@@ -1,7 +1,10 @@
 //! Why a request got no answer from its upstream.
 
+use std::time::Duration;
+
 use http::StatusCode;
 
+use super::upstream_tls::{self, TlsFault};
 use crate::base::body::BoxError;
 use crate::base::fault::{Blame, Fault};
 
@@ -11,6 +14,11 @@ pub enum ProxyError {
     Unreachable(#[source] std::io::Error),
     #[error("upstream did not accept a connection in time")]
     ConnectTimeout,
+    #[error("TLS with the upstream failed: {1}")]
+    Tls(TlsFault, String),
+    /// Several connects in a row failed; this one was not tried.
+    #[error("upstream is down")]
+    Down { retry_after: Duration },
     #[error("upstream did not answer in time")]
     Timeout,
     /// It broke off, or answered with something that is not HTTP.
@@ -35,12 +43,31 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
+    /// A connection broke. Upstreams judge a client certificate only after
+    /// our side of the handshake is over, so their refusal comes here.
+    pub(super) fn broken(error: BoxError) -> Self {
+        match upstream_tls::fault(&*error) {
+            Some((fault, words)) => Self::Tls(fault, words),
+            None => Self::Broken(error),
+        }
+    }
+
+    /// When it is worth coming again, where that is known.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Down { retry_after } => Some(*retry_after),
+            _ => None,
+        }
+    }
+
     /// What the client is answered.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::Unreachable(_) | Self::Broken(_) | Self::Ambiguous(_) => StatusCode::BAD_GATEWAY,
+            Self::Unreachable(_) | Self::Tls(..) | Self::Broken(_) | Self::Ambiguous(_) => {
+                StatusCode::BAD_GATEWAY
+            }
             Self::ConnectTimeout | Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Down { .. } | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyStalled => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken | Self::MalformedUpgrade(_) => StatusCode::BAD_REQUEST,
@@ -55,6 +82,8 @@ impl Fault for ProxyError {
         match self {
             Self::Unreachable(_)
             | Self::ConnectTimeout
+            | Self::Tls(..)
+            | Self::Down { .. }
             | Self::Timeout
             | Self::Broken(_)
             | Self::Ambiguous(_)
@@ -72,6 +101,8 @@ impl Fault for ProxyError {
         match self {
             Self::Unreachable(_) => "upstream_unreachable",
             Self::ConnectTimeout | Self::Timeout => "upstream_timeout",
+            Self::Tls(fault, _) => fault.reason(),
+            Self::Down { .. } => "upstream_down",
             Self::Broken(_) | Self::Ambiguous(_) => "upstream_broken",
             Self::Busy => "upstream_busy",
             Self::BodyTooLarge { .. } => "body_too_large",

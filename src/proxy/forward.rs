@@ -17,15 +17,18 @@ use super::line::Line;
 use super::pool::Watch;
 use super::request_body::{BodyWatch, WatchedBody};
 use super::request_head::Rewrite;
-use super::target::{self, UnusableUpstream, UpstreamTarget};
+use super::target::{self, UpstreamTarget};
 use super::upgrade::Wanted;
+use super::upstream_tls::UnusableUpstream;
 use super::{response, tunnel};
 use crate::base::body::Body;
 use crate::config::checked::{Limits, Route};
 use crate::identity_headers::{ReadyHeaders, ScrubList};
 use crate::listener::Connection;
 use crate::model::context::RequestContext;
+use crate::model::target::Target;
 use crate::policy::Permit;
+use crate::telemetry::Telemetry;
 
 /// What is left of a Cookie field for an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,8 @@ pub struct CookieFilter {
 pub struct Outbound<'a> {
     pub target: &'a UpstreamTarget,
     pub context: &'a RequestContext,
+    /// What the permit is for, and what is sent.
+    pub judged: &'a Target,
     pub connection: &'a Connection,
     /// As received, with the extensions that hyper put in.
     pub parts: Parts,
@@ -72,9 +77,10 @@ impl Proxy {
         limits: &Limits,
         scrub: ScrubList,
         cookies: CookieFilter,
+        telemetry: &Telemetry,
     ) -> Result<Self, UnusableUpstream> {
         Ok(Self {
-            targets: target::compile(routes, limits)?,
+            targets: target::compile(routes, limits, telemetry)?,
             scrub: Arc::new(scrub),
             cookies,
             websocket_idle: limits.websocket_idle,
@@ -87,6 +93,7 @@ impl Proxy {
     }
 
     /// Sends the request and returns the answer as soon as its head is here.
+    /// With a 101 comes a `TunnelCloser` among its extensions.
     pub async fn forward(
         &self,
         permit: Permit,
@@ -95,6 +102,7 @@ impl Proxy {
         let Outbound {
             target,
             context,
+            judged,
             connection,
             mut parts,
             body,
@@ -123,11 +131,12 @@ impl Proxy {
             scrub: &self.scrub,
             cookies: self.cookies,
             own_host: target.host.as_ref(),
+            stripped: target.stripped.as_ref(),
             identity,
         }
         .apply(&mut parts.headers);
         parts.version = Version::HTTP_11;
-        parts.uri = Uri::from(context.target.path_and_query.clone());
+        parts.uri = Uri::from(judged.path_and_query.clone());
         if let Some(wanted) = wanted {
             return self.upgrade(target, connection, parts, wanted).await;
         }
@@ -209,10 +218,11 @@ impl Proxy {
         }
         wanted.judge(answer.headers())?;
         let upstream = hyper::upgrade::on(&mut answer);
-        let tunnel = connection.tunnels.open();
+        let (tunnel, closer) = connection.tunnels.open();
         tokio::spawn(tunnel::run(client, upstream, tunnel, self.websocket_idle));
         let (mut parts, _) = answer.into_parts();
         parts.extensions.clear();
+        parts.extensions.insert(closer);
         response::clean(&mut parts.headers, &self.scrub, self.cookies);
         parts.headers.remove(header::CONTENT_LENGTH);
         wanted.announce(&mut parts.headers);
@@ -273,6 +283,6 @@ fn failed(
         Some(body) if body.broken() => ProxyError::BodyBroken,
         Some(body) if line.timed_out() && !body.ended() => ProxyError::BodyStalled,
         _ if line.timed_out() => ProxyError::Timeout,
-        _ => ProxyError::Broken(error.into_error().into()),
+        _ => ProxyError::broken(error.into_error().into()),
     }
 }

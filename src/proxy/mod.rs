@@ -9,6 +9,7 @@ mod connect;
 mod error;
 mod forward;
 mod forwarded;
+mod health;
 mod hop_by_hop;
 mod line;
 mod pool;
@@ -20,7 +21,9 @@ mod target;
 mod tests;
 mod tunnel;
 mod upgrade;
+mod upstream_tls;
 
 pub use error::ProxyError;
 pub use forward::{CookieField, CookieFilter, Outbound, Proxy};
-pub use target::{UnusableUpstream, UpstreamTarget};
+pub use target::UpstreamTarget;
+pub use upstream_tls::{TlsFault, UnusableUpstream};

@@ -15,6 +15,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 
 use super::connect::Dialer;
 use super::error::ProxyError;
+use super::health::Health;
 use super::line::{Line, SWEEP, UpstreamIo, sweeps};
 use super::request_body::BodyWatch;
 use crate::base::body::Body;
@@ -37,6 +38,7 @@ thread_local! {
 
 pub(super) struct Pool {
     dialer: Dialer,
+    health: Health,
     connect_timeout: Duration,
     limit: usize,
     idle: u32,
@@ -123,9 +125,10 @@ pub(super) struct Watch<'a> {
 }
 
 impl Pool {
-    pub(super) fn new(dialer: Dialer, limits: &Limits) -> Self {
+    pub(super) fn new(dialer: Dialer, health: Health, limits: &Limits) -> Self {
         Self {
             dialer,
+            health,
             connect_timeout: limits.connect_timeout,
             limit: limits.upstream_connections,
             idle: sweeps(limits.upstream_idle),
@@ -225,7 +228,10 @@ impl Pool {
     }
 
     async fn dial(&self, place: Place) -> Result<(SendRequest<Body>, Arc<Line>), ProxyError> {
-        let stream = self.dialer.dial(self.connect_timeout).await?;
+        let attempt = self.health.enter()?;
+        let dialled = self.dialer.dial(self.connect_timeout).await;
+        attempt.ended(&dialled);
+        let stream = dialled?;
         let line = Arc::new(Line::default());
         let (sender, connection) = http1::Builder::new()
             .max_header_size(RESPONSE_HEAD)

@@ -4,6 +4,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 
 use super::forward::{CookieField, CookieFilter};
 use super::{forwarded, hop_by_hop};
+use crate::base::header_names as names;
 use crate::identity_headers::{ReadyHeaders, ScrubList};
 use crate::listener::Connection;
 use crate::model::context::RequestContext;
@@ -16,6 +17,9 @@ pub(super) struct Rewrite<'a> {
     pub(super) cookies: CookieFilter,
     /// `Host` for upstreams that want their own name.
     pub(super) own_host: Option<&'a HeaderValue>,
+    /// The prefix that was taken off the path. Only our own word for it
+    /// reaches an upstream: the client's was scrubbed.
+    pub(super) stripped: Option<&'a HeaderValue>,
     pub(super) identity: Option<&'a ReadyHeaders>,
 }
 
@@ -30,6 +34,9 @@ impl Rewrite<'_> {
         hop_by_hop::announce_trailers(headers, |name| self.scrub.removes(name));
         strip_cookies(headers, self.cookies);
         forwarded::write(headers, self.context, self.connection, &host);
+        if let Some(prefix) = self.stripped {
+            headers.insert(names::X_FORWARDED_PREFIX, prefix.clone());
+        }
         let host = self.own_host.cloned().unwrap_or(host);
         headers.insert(header::HOST, host);
         if trailers {

@@ -5,61 +5,62 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use super::connect::Dialer;
+use super::health::Health;
 use super::line::sweeps;
 use super::pool::Pool;
-use crate::base::fault::{Blame, Fault};
-use crate::config::checked::{Limits, Route, Upstream};
+use super::upstream_tls::UnusableUpstream;
+use crate::config::checked::{Limits, Route, Upstream, UpstreamTls};
+use crate::telemetry::Telemetry;
 
 /// Where requests of one route go. Routes with the same upstream share its
-/// connections; two TLS names never do.
+/// connections; two TLS names, client certificates or sets of trust anchors
+/// never do.
 pub struct UpstreamTarget {
     pub(super) pool: Arc<Pool>,
     /// What `Host` says; absent where the client's is kept.
     pub(super) host: Option<HeaderValue>,
+    /// What was taken off the front of paths.
+    pub(super) stripped: Option<HeaderValue>,
     /// In sweeps.
     pub(super) patience: u32,
     pub(super) max_body: Option<u64>,
 }
 
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{authority} is no name that a certificate could carry")]
-pub struct UnusableUpstream {
-    pub authority: String,
-}
-
-impl Fault for UnusableUpstream {
-    fn blame(&self) -> Blame {
-        Blame::Operator
-    }
-
-    fn reason(&self) -> &'static str {
-        "upstream_unusable"
-    }
-}
+/// What makes two upstreams the same one: never across TLS identities.
+type Place<'a> = (&'a Upstream, &'a UpstreamTls);
 
 /// In the order of `routes`.
 pub(super) fn compile(
     routes: &[Route],
     limits: &Limits,
+    telemetry: &Telemetry,
 ) -> Result<Vec<UpstreamTarget>, UnusableUpstream> {
-    let mut pools: Vec<(&Upstream, Arc<Pool>)> = Vec::new();
+    let mut pools: Vec<(Place<'_>, Arc<Pool>)> = Vec::new();
     let mut targets = Vec::with_capacity(routes.len());
     for route in routes {
+        let place = (&route.upstream, &route.upstream_tls);
         let known = pools
             .iter()
-            .find(|(upstream, _)| **upstream == route.upstream)
+            .find(|(known, _)| *known == place)
             .map(|(_, pool)| pool.clone());
         let pool = match known {
             Some(pool) => pool,
             None => {
-                let pool = Arc::new(Pool::new(Dialer::new(&route.upstream)?, limits));
-                pools.push((&route.upstream, pool.clone()));
+                let dialer = Dialer::new(&route.upstream, &route.upstream_tls)?;
+                let upstream = route.upstream.to_string();
+                let health = Health::new(upstream, route.id.clone(), limits, telemetry.clone());
+                let pool = Arc::new(Pool::new(dialer, health, limits));
+                pools.push((place, pool.clone()));
                 pool
             }
         };
+        let stripped = route.prefix.strip.as_deref();
         targets.push(UpstreamTarget {
             pool,
             host: (!route.preserve_host).then(|| own_host(&route.upstream)),
+            stripped: stripped.map(|prefix| {
+                HeaderValue::from_str(prefix).expect("a canonical path is plain ASCII")
+            }),
             patience: sweeps(route.response_timeout),
             max_body: route.max_body,
         });
@@ -82,19 +83,31 @@ mod tests {
 
     #[test]
     fn sec_smg_18_only_equal_upstreams_share_connections() {
-        let upstreams = [
-            Upstream::Https(Authority::parse("a.example.com").unwrap()),
-            Upstream::Https(Authority::parse("b.example.com").unwrap()),
-            Upstream::Http(Authority::parse("a.example.com").unwrap()),
-            Upstream::Https(Authority::parse("a.example.com").unwrap()),
+        let https = |host| Upstream::Https(Authority::parse(host).unwrap());
+        let public = UpstreamTls::default();
+        let named = UpstreamTls {
+            server_name: Some("b.example.com".to_owned()),
+            ..UpstreamTls::default()
+        };
+        let places = [
+            (https("a.example.com"), public.clone()),
+            (https("b.example.com"), public.clone()),
+            (
+                Upstream::Http(Authority::parse("a.example.com").unwrap()),
+                public.clone(),
+            ),
+            (https("a.example.com"), named.clone()),
+            (https("a.example.com"), public),
+            (https("a.example.com"), named),
         ];
-        let routes = upstreams.map(|upstream| Route {
+        let routes = places.map(|(upstream, upstream_tls)| Route {
             upstream,
+            upstream_tls,
             ..crate::proxy::tests::route("127.0.0.1:1".parse().unwrap())
         });
-        let targets = compile(&routes, &Limits::default()).unwrap();
+        let targets = compile(&routes, &Limits::default(), &Telemetry::new(None)).unwrap();
         let same = |a: usize, b: usize| Arc::ptr_eq(&targets[a].pool, &targets[b].pool);
-        assert!(same(0, 3));
-        assert!(!same(0, 1) && !same(0, 2));
+        assert!(same(0, 4) && same(3, 5));
+        assert!(!same(0, 1) && !same(0, 2) && !same(0, 3) && !same(1, 3));
     }
 }

@@ -28,6 +28,7 @@ use crate::model::origin::{Authority, Scheme};
 use crate::model::pattern::PathPattern;
 use crate::model::target::Target;
 use crate::policy::Permit;
+use crate::telemetry::Telemetry;
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 const WAIT: Duration = Duration::from_secs(10);
@@ -151,6 +152,8 @@ pub(super) fn route(upstream: SocketAddr) -> Route {
         hosts: Vec::new(),
         path: PathPattern::parse("/*").unwrap(),
         upstream: Upstream::Http(Authority::parse(&upstream.to_string()).unwrap()),
+        upstream_tls: Default::default(),
+        prefix: Default::default(),
         preserve_host: true,
         access: None,
         deny: Vec::new(),
@@ -227,6 +230,7 @@ impl Handler for Gate {
         let outbound = Outbound {
             target: &self.proxy.targets()[0],
             context: &context,
+            judged: &context.target,
             connection,
             parts,
             body,
@@ -282,7 +286,8 @@ impl Setup {
             trusted: self.trusted,
             ann: told("ann"),
             ben: told("ben"),
-            proxy: Proxy::new(&routes, &self.limits, scrub, cookies).unwrap(),
+            proxy: Proxy::new(&routes, &self.limits, scrub, cookies, &Telemetry::new(None))
+                .unwrap(),
         };
         let bound = Listener::bind(&[ListenAddr::Tcp("127.0.0.1:0".parse().unwrap())]).unwrap();
         let LocalAddr::Tcp(address) = bound.local_addrs()[0].clone() else {

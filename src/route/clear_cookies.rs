@@ -77,8 +77,9 @@ fn paths(pattern: &str) -> Vec<String> {
     let literal = pattern.split('*').next().unwrap_or_default();
     let literal = literal.trim_end_matches('/');
     let mut paths = vec!["/".to_owned()];
-    // A ";" would begin an attribute.
-    if !literal.is_empty() && !literal.contains(';') {
+    // A ";" would begin an attribute; other bytes cannot stand in a field.
+    let plain = |byte: u8| byte.is_ascii_graphic() && byte != b';';
+    if !literal.is_empty() && literal.bytes().all(plain) {
         paths.push(literal.to_owned());
         paths.push(format!("{literal}/"));
     }

@@ -37,6 +37,8 @@ pub(super) fn route(id: &str, hosts: &[&str], path: &str) -> Route {
             .collect(),
         path: PathPattern::parse(path).unwrap(),
         upstream: Upstream::Unix(PathBuf::from("app.sock")),
+        upstream_tls: Default::default(),
+        prefix: Default::default(),
         preserve_host: true,
         access: Some(Access::SignedIn),
         deny: Vec::new(),
@@ -91,7 +93,10 @@ pub(super) fn config(public_url: &str, routes: Vec<Route>) -> Config {
             json: true,
             level: "info".to_owned(),
             access: true,
+            decisions: false,
         },
         limits: Limits::default(),
+        trace: Default::default(),
+        shadow: None,
     }
 }

@@ -13,5 +13,5 @@ mod scope;
 mod table;
 
 pub use return_to::{ReturnTo, ReturnToPolicy};
-pub use scope::scope_of;
+pub use scope::{SessionHost, scope_of};
 pub use table::{Found, Route, RouteTable};

@@ -1,8 +1,39 @@
-//! Which cookie scope a host belongs to.
+//! Which cookie scope a host belongs to, and how it gets its sessions.
 
 use crate::config::checked;
 use crate::model::origin::{Authority, Origin};
 use crate::session::ticket::Scope;
+
+/// What sign-ins need to know of a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionHost {
+    pub scope: Scope,
+    /// Where browsers reach it.
+    pub origin: Origin,
+    /// It needs sessions, and lies outside the scope where they are made:
+    /// they are handed over.
+    pub hand_off: bool,
+}
+
+impl SessionHost {
+    pub fn new(
+        host: &Authority,
+        public_url: &Origin,
+        session: &checked::Session,
+        needs_sessions: bool,
+    ) -> Self {
+        let home = Authority {
+            host: public_url.host.clone(),
+            port: public_url.port,
+        };
+        let scope = scope_of(host, public_url, session);
+        Self {
+            hand_off: needs_sessions && scope != scope_of(&home, public_url, session),
+            scope,
+            origin: Origin::new(public_url.scheme, host.clone()),
+        }
+    }
+}
 
 /// The cookie domain, if `host` equals it or lies below it; else the host
 /// itself, with its port if one was written. The host of `public_url` is the

@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::scope::scope_of;
+use super::scope::SessionHost;
 use crate::config::checked::{self, Config, RouteHost};
-use crate::model::origin::{Authority, Scheme};
+use crate::model::origin::{Authority, Origin, Scheme};
 use crate::model::target::{Target, TargetError};
 use crate::policy::RoutePolicy;
 use crate::session::ticket::Scope;
@@ -44,6 +44,8 @@ pub struct RouteTable {
     public_host: String,
     public_port: Option<u16>,
     default_port: u16,
+    home: SessionHost,
+    scheme: Scheme,
 }
 
 /// The routes of one name, for one port or (`None`) for every port.
@@ -51,6 +53,7 @@ pub struct RouteTable {
 struct Site {
     port: Option<u16>,
     routes: Vec<Route>,
+    session: SessionHost,
 }
 
 impl RouteTable {
@@ -66,6 +69,16 @@ impl RouteTable {
             public_host: public_url.host.clone(),
             public_port: public_url.port,
             default_port: public_url.scheme.default_port(),
+            home: SessionHost::new(
+                &Authority {
+                    host: public_url.host.clone(),
+                    port: public_url.port,
+                },
+                public_url,
+                &config.session,
+                true,
+            ),
+            scheme: public_url.scheme,
         };
         for route in &config.routes {
             let policy = Arc::new(RoutePolicy::compile(route));
@@ -79,14 +92,24 @@ impl RouteTable {
                 match host {
                     RouteHost::Any => table.any.push(entry),
                     RouteHost::Exact(host) => {
-                        entry.scope = Some(scope_of(host, public_url, &config.session));
-                        site(&mut table.hosts, host).push(entry);
+                        let sessions = route.access.is_some();
+                        let session =
+                            SessionHost::new(host, public_url, &config.session, sessions);
+                        entry.scope = Some(session.scope.clone());
+                        let hand_off = session.hand_off;
+                        let site = site(&mut table.hosts, host, session);
+                        // One route with sessions is enough.
+                        site.session.hand_off |= hand_off;
+                        site.routes.push(entry);
                     }
                     RouteHost::Below(domain) => {
+                        // Sessions below a wildcard lie in the cookie domain.
+                        let session =
+                            SessionHost::new(domain, public_url, &config.session, false);
                         let shared = config.session.cookie_domain.as_ref();
-                        entry.scope = Some(scope_of(domain, public_url, &config.session))
-                            .filter(|scope| Some(&scope.0) == shared);
-                        site(&mut table.below, domain).push(entry);
+                        entry.scope =
+                            Some(session.scope.clone()).filter(|scope| Some(&scope.0) == shared);
+                        site(&mut table.below, domain, session).routes.push(entry);
                     }
                 }
             }
@@ -162,31 +185,45 @@ impl RouteTable {
         authority.port.or(unwritten).unwrap_or(self.default_port)
     }
 
-    /// An exact name, else the longest domain that it lies below, else the
-    /// routes of every host. One of them decides alone.
-    fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
+    /// How a request's host gets its sessions; `None` where it has none.
+    pub fn session_host(&self, authority: &Authority) -> Option<&SessionHost> {
+        let site = self.site_of(authority).map(|site| &site.session);
+        site.or_else(|| self.is_public_host(authority).then_some(&self.home))
+    }
+
+    /// The host of `origin`, if sign-ins are handed over to it, just there.
+    pub fn hand_off_host(&self, origin: &str) -> Option<&SessionHost> {
+        let (_, authority) = origin.split_once("://")?;
+        let host = self.session_host(&Authority::parse(authority).ok()?)?;
+        (host.hand_off && host.origin.to_string() == origin).then_some(host)
+    }
+
+    /// An exact name, else the longest domain that it lies below.
+    fn site_of(&self, authority: &Authority) -> Option<&Site> {
         let port = self.port_of(authority);
-        let fitting = |sites: &'_ Vec<Site>| {
-            let fits = |site: &Site| site.port.is_none_or(|written| written == port);
-            sites.iter().position(fits)
-        };
-        let listed = |sites: Option<&'_ Vec<Site>>| sites.and_then(fitting);
+        let fits = |site: &&Site| site.port.is_none_or(|written| written == port);
         let exact = self.hosts.get(&authority.host);
-        if let (Some(sites), Some(at)) = (exact, listed(exact)) {
-            return Some(&sites[at].routes);
+        if let Some(site) = exact.and_then(|sites| sites.iter().find(fits)) {
+            return Some(site);
         }
         let mut rest = authority.host.as_str();
         while let Some((_, domain)) = rest.split_once('.') {
             let sites = self.below.get(domain);
-            if let (Some(sites), Some(at)) = (sites, listed(sites)) {
-                return Some(&sites[at].routes);
+            if let Some(site) = sites.and_then(|sites| sites.iter().find(fits)) {
+                return Some(site);
             }
             rest = domain;
         }
-        if !self.any.is_empty() {
-            return Some(&self.any);
+        None
+    }
+
+    /// The routes of its site, else those of every host. One decides alone.
+    fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
+        match self.site_of(authority) {
+            Some(site) => Some(&site.routes),
+            None if !self.any.is_empty() => Some(&self.any),
+            None => self.is_public_host(authority).then_some(&[]),
         }
-        self.is_public_host(authority).then_some(&[])
     }
 
     /// The routes of one name, whatever their ports.
@@ -200,6 +237,29 @@ impl RouteTable {
         self.default_port == Scheme::Https.default_port()
     }
 
+    /// Whether `origin` is exactly that of one of the route's hosts, as a
+    /// browser spells it. `"*"` is no origin.
+    pub fn is_origin_of(&self, route: &Route, origin: &[u8]) -> bool {
+        route.config.hosts.iter().any(|host| match host {
+            RouteHost::Exact(host) => {
+                let port = Some(self.port_of(host)).filter(|port| *port != self.default_port);
+                let own = Origin {
+                    scheme: self.scheme,
+                    host: host.host.clone(),
+                    port,
+                };
+                own.to_string().as_bytes() == origin
+            }
+            _ => false,
+        })
+    }
+
+    /// Whether `origin` is one of a route that has this host.
+    pub fn is_origin_at(&self, authority: &Authority, origin: &[u8]) -> bool {
+        let routes = self.routes_of(authority).unwrap_or_default();
+        routes.iter().any(|route| self.is_origin_of(route, origin))
+    }
+
     /// Every route on every host it has; for start-up sentences and `check`.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         let sites = self.hosts.values().chain(self.below.values()).flatten();
@@ -207,17 +267,22 @@ impl RouteTable {
     }
 }
 
-fn site<'a>(sites: &'a mut HashMap<String, Vec<Site>>, host: &Authority) -> &'a mut Vec<Route> {
+fn site<'a>(
+    sites: &'a mut HashMap<String, Vec<Site>>,
+    host: &Authority,
+    session: SessionHost,
+) -> &'a mut Site {
     let sites = sites.entry(host.host.clone()).or_default();
     let at = sites.iter().position(|site| site.port == host.port);
     let at = at.unwrap_or_else(|| {
         sites.push(Site {
             port: host.port,
             routes: Vec::new(),
+            session,
         });
         sites.len() - 1
     });
-    &mut sites[at].routes
+    &mut sites[at]
 }
 
 #[cfg(test)]
@@ -238,6 +303,42 @@ mod tests {
             Found::Refused(_) => "400".to_owned(),
             Found::UnknownHost => "421".to_owned(),
         }
+    }
+
+    #[test]
+    fn sec_ses_32_an_origin_is_exactly_that_of_a_host_of_the_route() {
+        let table = table(
+            "https://apps.test:8443",
+            vec![
+                route("app", &["apps.test", "app.apps.test"], "/*"),
+                route("other", &["other.test:9000"], "/*"),
+                route("open", &["*"], "/*"),
+            ],
+        );
+        let at = |host: &str, origin: &str| {
+            let host = Authority::parse(host).unwrap();
+            table.is_origin_at(&host, origin.as_bytes())
+        };
+        assert!(at("apps.test:8443", "https://apps.test:8443"));
+        assert!(at("app.apps.test", "https://apps.test:8443"));
+        assert!(at("apps.test:8443", "https://app.apps.test"));
+        assert!(at("other.test:9000", "https://other.test:9000"));
+        for origin in [
+            "https://apps.test",
+            "http://apps.test:8443",
+            "https://APPS.test:8443",
+            "https://apps.test:8443/",
+            "https://x.apps.test:8443",
+            "https://apps.test:8443.evil.test",
+            "https://evil.test",
+            "https://other.test:9000",
+            "null",
+            "*",
+            "",
+        ] {
+            assert!(!at("apps.test:8443", origin), "{origin}");
+        }
+        assert!(!at("anything.test", "https://anything.test"));
     }
 
     #[test]

@@ -124,7 +124,7 @@ fn forwarded_scheme(headers: &HeaderMap) -> Option<Scheme> {
 
 /// Redirect or 401: the one rule. A redirect only for what is plainly a
 /// person's navigation.
-fn audience(method: &Method, headers: &HeaderMap) -> Audience {
+pub fn audience(method: &Method, headers: &HeaderMap) -> Audience {
     let is = |name: &http::HeaderName, wanted: &[&[u8]]| {
         let mut values = headers.get_all(name).iter().peekable();
         values.peek().is_none() || values.all(|value| wanted.contains(&value.as_bytes()))

@@ -10,8 +10,9 @@ use super::service::Inner;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
 use crate::gate::TellError;
-use crate::listener::Connection;
+use crate::listener::{Connection, TunnelCloser};
 use crate::model::context::{Audience, RequestContext};
+use crate::model::target::Target;
 use crate::page::ActionKind;
 use crate::policy::Permit;
 use crate::proxy::Outbound;
@@ -22,6 +23,8 @@ use crate::session::sessions::Session;
 pub(super) struct Admitted<'a> {
     pub(super) permit: Permit,
     pub(super) route: &'a Route,
+    /// What was judged and will be sent.
+    pub(super) judged: &'a Target,
     pub(super) session: Option<Box<Session>>,
 }
 
@@ -49,13 +52,20 @@ impl Inner {
         let outbound = Outbound {
             target: &self.proxy.targets()[self.equipment[&route.config.id].upstream],
             context,
+            judged: admitted.judged,
             connection,
             parts: head,
             body,
             identity: identity.as_ref(),
         };
         match self.proxy.forward(admitted.permit, outbound).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                let closer = response.extensions_mut().remove::<TunnelCloser>();
+                if let (Some(closer), Some(session)) = (closer, admitted.session) {
+                    self.tunnel_guard.guard(session, closer);
+                }
+                response
+            }
             Err(error) => {
                 let (reason, detail) = (error.reason(), error.to_string());
                 match error.blame() {
@@ -68,7 +78,8 @@ impl Inner {
                         reason, detail, "request not forwarded"
                     ),
                 }
-                let trouble = Trouble::new(error.status(), reason, context.reference);
+                let trouble = Trouble::new(error.status(), reason, context.reference)
+                    .retry_after(error.retry_after());
                 let retryable = context.audience == Audience::Navigation;
                 let trouble = if retryable {
                     trouble.action(ActionKind::TryAgain, self.here(context))

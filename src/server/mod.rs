@@ -6,12 +6,26 @@
 //! Must not know: the demo, the command line, how parts are wired.
 
 mod address_limit;
+mod changed_hands;
 mod context;
+mod cross_origin;
 mod endpoints;
+mod entrance;
 mod forwarding;
 mod in_flight;
+mod observe;
+mod place;
 mod render;
 mod service;
+mod shadow;
 mod sign_in;
+mod trace;
+mod tunnel_guard;
+mod upgrade_origin;
 
+pub use context::audience;
+pub use endpoints::Endpoint;
+pub use entrance::{Entrance, entrance};
+pub use place::{Place, place};
 pub use service::{Equipment, Parts, Service};
+pub use tunnel_guard::TunnelGuard;

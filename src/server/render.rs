@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
+use super::cross_origin::OwnAnswer;
 use crate::base::body::Body;
 use crate::base::fault::Blame;
 use crate::model::context::Audience;
@@ -109,6 +110,7 @@ pub(super) fn problem(pages: &Pages, manner: Manner, mut trouble: Trouble) -> Re
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
+    response.extensions_mut().insert(OwnAnswer);
     response
 }
 
@@ -133,6 +135,17 @@ fn json(trouble: &Trouble) -> Response<Body> {
     if let Some(after) = trouble.retry_after {
         headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }
+    response
+}
+
+/// JSON for scripts; the route's own origins may read it.
+pub(super) fn data(body: &serde_json::Value) -> Response<Body> {
+    let mut response = bare(StatusCode::OK);
+    *response.body_mut() = Body::full(body.to_string());
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.extensions_mut().insert(OwnAnswer);
     response
 }
 

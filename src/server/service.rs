@@ -12,11 +12,16 @@ use hyper::body::Incoming;
 
 use super::address_limit::AddressLimit;
 use super::context::ContextMaker;
-use super::endpoints::Endpoint;
+use super::cross_origin::Asker;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
+use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
+use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
+use super::trace::Trace;
+use super::tunnel_guard::TunnelGuard;
+use super::upgrade_origin;
 use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -35,8 +40,8 @@ use crate::page::ActionKind;
 use crate::page::{Language, Pages};
 use crate::policy::Permit;
 use crate::proxy::Proxy;
-use crate::route::{Found, ReturnTo, ReturnToPolicy, RouteTable};
-use crate::session::cookie::SessionCookie;
+use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
+use crate::session::cookie::SessionCookies;
 use crate::telemetry::{RequestLine, Telemetry};
 
 /// What the service is made of; `app` puts it together.
@@ -53,11 +58,16 @@ pub struct Parts {
     /// By the id of the route.
     pub equipment: HashMap<String, Equipment>,
     pub telemetry: Telemetry,
-    pub session_cookie: SessionCookie,
+    pub session_cookies: SessionCookies,
     pub return_to: ReturnToPolicy,
     /// Id and name, in the order of the configuration.
     pub providers: Vec<(ProviderId, String)>,
     pub limits: checked::Limits,
+    pub tunnel_guard: TunnelGuard,
+    pub trace: checked::Trace,
+    /// Whether the access log names the rule that decided.
+    pub log_decisions: bool,
+    pub shadow: Option<checked::Shadow>,
 }
 
 /// What belongs to a route, made once at start.
@@ -82,7 +92,7 @@ pub(super) struct Inner {
     pub(super) proxy: Proxy,
     pub(super) equipment: HashMap<String, Equipment>,
     telemetry: Telemetry,
-    pub(super) session_cookie: SessionCookie,
+    pub(super) session_cookies: SessionCookies,
     pub(super) public_url: Origin,
     pub(super) prefix: String,
     /// `{public_url}{prefix}`
@@ -94,13 +104,18 @@ pub(super) struct Inner {
     pub(super) start_limit: AddressLimit,
     open_lane_limit: AddressLimit,
     in_flight: InFlight,
+    pub(super) tunnel_guard: TunnelGuard,
+    pub(super) trace: Trace,
+    pub(super) log_decisions: bool,
+    pub(super) shadow: Option<Shadow>,
 }
 
 /// What the access log wants to know about a request, filled on the way.
 #[derive(Default)]
 pub(super) struct Trail {
     route: Option<String>,
-    lane: Option<&'static str>,
+    pub(super) rule: Option<String>,
+    pub(super) lane: Option<&'static str>,
     decision: Option<&'static str>,
     reason: Option<&'static str>,
     session: Option<String>,
@@ -109,8 +124,15 @@ pub(super) struct Trail {
 impl Service {
     pub fn new(parts: Parts) -> Self {
         let server = parts.config;
+        let shadow = parts
+            .shadow
+            .as_ref()
+            .map(|shadow| Shadow::new(shadow, parts.clock.clone(), parts.telemetry.clone()));
         let contexts = ContextMaker::new(parts.clock, server.trusted_proxies, &server.public_url);
-        let strict_cookie = parts.session_cookie.same_site == checked::SameSite::Strict;
+        let strict_cookie = {
+            let home = parts.session_cookies.home_scope();
+            parts.session_cookies.of(home).same_site == checked::SameSite::Strict
+        };
         Self {
             inner: Arc::new(Inner {
                 contexts,
@@ -123,7 +145,7 @@ impl Service {
                 proxy: parts.proxy,
                 equipment: parts.equipment,
                 telemetry: parts.telemetry,
-                session_cookie: parts.session_cookie,
+                session_cookies: parts.session_cookies,
                 own_url: format!("{}{}", server.public_url, server.prefix),
                 public_url: server.public_url,
                 prefix: server.prefix,
@@ -139,6 +161,10 @@ impl Service {
                         .unwrap_or(NonZeroU32::MIN),
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
+                tunnel_guard: parts.tunnel_guard,
+                trace: Trace::new(parts.trace),
+                log_decisions: parts.log_decisions,
+                shadow,
             }),
         }
     }
@@ -152,8 +178,9 @@ impl Handler for Service {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let mut trail = Trail::default();
+        let asker = Asker::of(&head.headers);
         let made = inner.contexts.make(connection, &head, reference);
-        let response = match &made {
+        let mut response = match &made {
             Ok(context) => {
                 inner
                     .answer(connection, context, head, body, &mut trail)
@@ -165,6 +192,9 @@ impl Handler for Service {
                 inner.malformed(&head, reference, error)
             }
         };
+        if let Ok(context) = &made {
+            inner.share(context, &asker, &mut response);
+        }
         let authority = made
             .as_ref()
             .map(|context| context.target.authority.to_string());
@@ -181,6 +211,7 @@ impl Handler for Service {
                 .as_ref()
                 .map_or_else(|_| connection.address(), |context| context.client_addr),
             route: trail.route.as_deref(),
+            rule: trail.rule.as_deref(),
             lane: trail.lane,
             decision: trail.decision,
             reason: trail.reason,
@@ -195,7 +226,7 @@ impl Inner {
         &self,
         connection: &Connection,
         context: &RequestContext,
-        head: Head,
+        mut head: Head,
         body: Incoming,
         trail: &mut Trail,
     ) -> Response<Body> {
@@ -210,44 +241,55 @@ impl Inner {
             .retry_after(Some(Duration::from_secs(1)));
             return render::problem(&self.pages, manner, trouble);
         };
-        let found = self.routes.find(&context.target);
-        let public_host = self.is_public_host(&context.target.authority);
-        let known = public_host || !matches!(found, Found::UnknownHost);
-        if !known {
-            trail.decision = Some("unknown_host");
-            let trouble = Trouble::new(
-                StatusCode::MISDIRECTED_REQUEST,
-                "unknown_host",
-                context.reference,
-            );
-            return render::problem(&self.pages, manner, trouble);
-        }
-        if let Some(own) = self.own_path(context.target.path()) {
-            trail.decision = Some("own");
-            let endpoint = Endpoint::find(own, public_host);
-            return self.own(endpoint, context, manner, head, body).await;
-        }
-        let route = match found {
-            Found::Route(route) => route,
-            Found::Refused(error) => {
+        let route = match place(&self.routes, &self.prefix, &context.target) {
+            Place::Route(route) => route,
+            Place::Own(endpoint) => {
+                trail.decision = Some("own");
+                return self.own(endpoint, context, manner, head, body).await;
+            }
+            Place::Refused(error) => {
                 trail.decision = Some("malformed");
                 trail.reason = Some(error.reason());
                 return self.malformed(&head, context.reference, &error);
             }
-            Found::NoRoute | Found::UnknownHost => {
-                return self
-                    .without_route(public_host, context, manner, head, trail)
-                    .await;
+            Place::UnknownHost => {
+                // The page that says so is to look like one.
+                if let Some(asset) = self.pages.asset(context.target.path()) {
+                    trail.decision = Some("own");
+                    return asset;
+                }
+                trail.decision = Some("unknown_host");
+                let trouble = Trouble::new(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "unknown_host",
+                    context.reference,
+                );
+                return render::problem(&self.pages, manner, trouble);
+            }
+            Place::NoRoute => {
+                trail.decision = Some("no_route");
+                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
+                return render::problem(&self.pages, manner, trouble);
             }
         };
         trail.route = Some(route.config.id.clone());
+        let judged = match context.judged_for(&route.config.prefix) {
+            Ok(judged) => judged,
+            Err(error) => {
+                trail.decision = Some("malformed");
+                trail.reason = Some(error.reason());
+                return self.malformed(&head, context.reference, &error);
+            }
+        };
         let cookies = cookie_fields(&head.headers);
+        let scope = self.scope(context);
         let verdict = self
             .gate
-            .admit(route, context, &head.headers, &cookies)
+            .admit(route, &judged, &head.headers, scope, &cookies)
             .await;
         drop(cookies);
-        match verdict {
+        let trace = self.observe(&judged, route, &verdict, trail);
+        let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
                 if let Err(wait) = self.within_open_limit(&permit, context) {
@@ -263,9 +305,28 @@ impl Inner {
                 }
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.id.reference());
+                if session.is_some()
+                    && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
+                {
+                    trail.decision = Some("deny");
+                    trail.reason = Some("upgrade_cross_site");
+                    let trouble = Trouble::new(
+                        StatusCode::FORBIDDEN,
+                        "upgrade_cross_site",
+                        context.reference,
+                    );
+                    return render::problem(&self.pages, manner, trouble);
+                }
+                if let Some(session) = &session
+                    && let Some(response) =
+                        self.changed_hands(context, route, session, &mut head.headers)
+                {
+                    return response;
+                }
                 let request = Admitted {
                     permit,
                     route,
+                    judged: &judged.target,
                     session,
                 };
                 self.forward(connection, context, manner, head, body, request)
@@ -299,50 +360,9 @@ impl Inner {
                         .action(ActionKind::TryAgain, self.here(context));
                 render::problem(&self.pages, manner, trouble)
             }
-        }
-    }
-
-    /// Where anybody may pass without a session, one address may not take all.
-    /// A trusted proxy that does not say for whom it asks is not one address.
-    fn within_open_limit(&self, permit: &Permit, context: &RequestContext) -> Result<(), Duration> {
-        let limited = matches!(permit.lane(), Lane::Public | Lane::BackendToken)
-            && !self.contexts.trusts(context.client_addr);
-        if !limited {
-            return Ok(());
-        }
-        // Whole seconds, and never zero: that is how Retry-After counts.
-        self.open_lane_limit
-            .check(context.client_addr)
-            .map_err(|wait| Duration::from_secs(wait.as_secs() + 1))
-    }
-
-    /// A known host on which no route has this path.
-    async fn without_route(
-        &self,
-        public_host: bool,
-        context: &RequestContext,
-        manner: Manner,
-        head: Head,
-        trail: &mut Trail,
-    ) -> Response<Body> {
-        let endpoint = match (public_host, context.target.path()) {
-            (true, "/") => Some(Endpoint::WhoAmI),
-            (true, "/ping") => Some(Endpoint::Ping),
-            (true, "/robots.txt") => Some(Endpoint::Robots),
-            _ => None,
         };
-        match endpoint {
-            Some(endpoint) => {
-                trail.decision = Some("own");
-                self.own_without_body(endpoint, context, manner, &head)
-                    .await
-            }
-            None => {
-                trail.decision = Some("no_route");
-                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
-                render::problem(&self.pages, manner, trouble)
-            }
-        }
+        self.trace.mark(&mut response, trace);
+        response
     }
 
     fn malformed(&self, head: &Head, reference: RequestRef, error: &TargetError) -> Response<Body> {
@@ -359,14 +379,22 @@ impl Inner {
         render::problem(&self.pages, manner, trouble)
     }
 
-    /// The part of the path below our prefix, if it lies there.
-    fn own_path<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let rest = path.strip_prefix(&self.prefix)?;
-        (rest.is_empty() || rest.starts_with('/')).then_some(rest)
-    }
-
     pub(super) fn is_public_host(&self, authority: &Authority) -> bool {
         self.routes.is_public_host(authority)
+    }
+
+    /// Where anybody may pass without a session, one address may not take all.
+    /// A trusted proxy that does not say for whom it asks is not one address.
+    fn within_open_limit(&self, permit: &Permit, context: &RequestContext) -> Result<(), Duration> {
+        let limited = matches!(permit.lane(), Lane::Public | Lane::BackendToken)
+            && !self.contexts.trusts(context.client_addr);
+        if !limited {
+            return Ok(());
+        }
+        // Whole seconds, and never zero: that is how Retry-After counts.
+        self.open_lane_limit
+            .check(context.client_addr)
+            .map_err(|wait| Duration::from_secs(wait.as_secs() + 1))
     }
 
     /// A place of ours to return to, or "/".

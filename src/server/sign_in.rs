@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, Response, StatusCode, header};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::entrance::{Entrance, entrance};
 use super::render::{self, Manner, Trouble};
 use super::service::Inner;
 use crate::base::body::Body;
@@ -14,8 +15,29 @@ use crate::model::context::{Audience, RequestContext};
 use crate::model::identity::ProviderId;
 use crate::page::ActionKind;
 
+/// What follows a sign-in.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum After<'a> {
+    /// A place that was checked.
+    Place(&'a str),
+    /// A host that waits for the session; its wish, still sealed.
+    HandOff(&'a str),
+}
+
+impl<'a> From<&'a str> for After<'a> {
+    fn from(place: &'a str) -> Self {
+        Self::Place(place)
+    }
+}
+
+impl<'a> From<&'a String> for After<'a> {
+    fn from(place: &'a String) -> Self {
+        Self::Place(place)
+    }
+}
+
 /// Longer places to return to are forgotten; the person lands on "/".
-const RETURN_TO_MAX: usize = 1024;
+pub(super) const RETURN_TO_MAX: usize = 1024;
 
 impl Inner {
     /// What a session lane answers to somebody without a session.
@@ -27,39 +49,58 @@ impl Inner {
         redirect_allowed: bool,
         ended: Option<&'static str>,
     ) -> Response<Body> {
+        if manner.audience == Audience::Navigation
+            && redirect_allowed
+            && let Some(host) = self.hand_off_host(context)
+        {
+            let path = context.target.path_and_query.as_str();
+            let path = self.path_on(host, path);
+            let path = path.as_deref().unwrap_or("/");
+            return self.wish_for_session(headers, host, path, None);
+        }
         let return_to = self.here(context);
-        if manner.audience != Audience::Navigation || !redirect_allowed {
-            let mut trouble = Trouble::new(
-                StatusCode::UNAUTHORIZED,
-                ended.unwrap_or("sign_in_required"),
-                context.reference,
-            )
-            .action(ActionKind::SignIn, self.start_url(&return_to, None));
-            trouble.login_url = Some(self.start_url("/", None));
-            return render::problem(&self.pages, manner, trouble);
+        let public_host = self.is_public_host(&context.target.authority);
+        let straight_on = self.straight_on();
+        match entrance(manner.audience, redirect_allowed, straight_on, public_host) {
+            Entrance::Unauthorized => {
+                let mut trouble = Trouble::new(
+                    StatusCode::UNAUTHORIZED,
+                    ended.unwrap_or("sign_in_required"),
+                    context.reference,
+                )
+                .action(ActionKind::SignIn, self.start_url(&return_to, None));
+                trouble.login_url = Some(match self.hand_off_host(context) {
+                    Some(host) => format!("{}{}/start?rd=%2F", host.origin, self.prefix),
+                    None => self.start_url("/", None),
+                });
+                render::problem(&self.pages, manner, trouble)
+            }
+            Entrance::SignInPage => {
+                let page = format!("{}/sign_in?rd={}", self.own_url, encode(&return_to));
+                render::redirect(StatusCode::FOUND, &page)
+            }
+            Entrance::Start => {
+                render::redirect(StatusCode::FOUND, &self.start_url(&return_to, None))
+            }
+            Entrance::Provider => {
+                let provider = self.only_provider();
+                self.begin(context, manner, headers, &provider, &return_to, None)
+                    .await
+            }
         }
-        if !self.straight_on() {
-            let page = format!("{}/sign_in?rd={}", self.own_url, encode(&return_to));
-            return render::redirect(StatusCode::FOUND, &page);
-        }
-        if !self.is_public_host(&context.target.authority) {
-            return render::redirect(StatusCode::FOUND, &self.start_url(&return_to, None));
-        }
-        let provider = self.only_provider();
-        self.begin(context, manner, headers, &provider, &return_to, None)
-            .await
     }
 
     /// 302 to the provider, or the page that says why not.
-    pub(super) async fn begin(
+    pub(super) async fn begin<'a>(
         &self,
         context: &RequestContext,
         manner: Manner,
         headers: &HeaderMap,
         provider: &ProviderId,
-        return_to: &str,
+        after: impl Into<After<'a>>,
         prompt: Option<&'static str>,
     ) -> Response<Body> {
+        let after = after.into();
         let own_proxy = self.contexts.trusts(context.client_addr);
         if !own_proxy && !self.start_limit.allows(context.client_addr) {
             let trouble = Trouble::new(
@@ -68,15 +109,20 @@ impl Inner {
                 context.reference,
             )
             .retry_after(Some(Duration::from_secs(10)))
-            .action(ActionKind::TryAgain, self.start_url(return_to, None));
+            .action(ActionKind::TryAgain, self.start_url(after, None));
             return render::problem(&self.pages, manner, trouble);
         }
         let cookies = cookie_fields(headers);
+        let (return_to, hand_off) = match after {
+            After::Place(place) => (place, None),
+            After::HandOff(h) => ("/", Some(h)),
+        };
         let started = self
             .login
             .start(StartRequest {
                 provider,
                 return_to,
+                hand_off,
                 cookies: &cookies,
                 prompt,
             })
@@ -90,7 +136,7 @@ impl Inner {
             Err(error) => {
                 let reference = context.reference.to_string();
                 log_start_failure(&reference, provider, &error);
-                self.login_problem(manner, &error, reference, return_to)
+                self.login_problem(manner, &error, reference, after)
             }
         }
     }
@@ -100,11 +146,11 @@ impl Inner {
         manner: Manner,
         error: &LoginError,
         reference: String,
-        return_to: &str,
+        after: After<'_>,
     ) -> Response<Body> {
         let trouble = Trouble::of(error.blame(), error.reason(), reference)
             .retry_after(error.retry_after())
-            .action(ActionKind::TryAgain, self.start_url(return_to, None));
+            .action(ActionKind::TryAgain, self.start_url(after, None));
         render::problem(&self.pages, manner, trouble)
     }
 
@@ -129,11 +175,18 @@ impl Inner {
         self.safe_return_to(place)
     }
 
-    pub(super) fn start_url(&self, return_to: &str, provider: Option<&ProviderId>) -> String {
-        let mut url = if self.straight_on() || provider.is_some() {
-            format!("{}/start?rd={}", self.own_url, encode(return_to))
-        } else {
-            format!("{}/sign_in?rd={}", self.own_url, encode(return_to))
+    pub(super) fn start_url<'a>(
+        &self,
+        after: impl Into<After<'a>>,
+        provider: Option<&ProviderId>,
+    ) -> String {
+        let own_url = &self.own_url;
+        let mut url = match after.into() {
+            After::HandOff(h) => format!("{own_url}/start?h={}", encode(h)),
+            After::Place(place) if self.straight_on() || provider.is_some() => {
+                format!("{own_url}/start?rd={}", encode(place))
+            }
+            After::Place(place) => format!("{own_url}/sign_in?rd={}", encode(place)),
         };
         if let Some(provider) = provider {
             url.push_str("&provider=");

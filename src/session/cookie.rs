@@ -16,17 +16,55 @@ use crate::model::origin::{Authority, Scheme};
 
 /// The name that all our cookies share, after a prefix that browsers enforce.
 const STEM: &[u8] = b"vestibule";
-/// What may follow the stem: a sign-in under way, a hand-off under way.
-const TAGGED: [&[u8]; 2] = [b"-t-", b"-h-"];
+/// What may follow the stem: a sign-in under way, a hand-off under way, the
+/// mark of a person.
+const TAGGED: [&[u8]; 3] = [b"-t-", b"-h-", b"-p-"];
 /// A sibling host may toss cookies of our name (RFC 6265bis section 8.6):
 /// this many are looked at, so that the valid one is still found.
 const CANDIDATES: usize = 4;
 
-/// Name and attributes of the session cookie of one scope.
+/// The session cookies of one installation: that of the home scope, and that
+/// of every single host outside it.
+#[derive(Debug, Clone)]
+pub struct SessionCookies {
+    home_scope: Scope,
+    home: SessionCookie,
+    host: SessionCookie,
+}
+
+impl SessionCookies {
+    pub fn new(server: &Server, session: &Session, clock: Clock) -> Self {
+        let public_url = Authority {
+            host: server.public_url.host.clone(),
+            port: server.public_url.port,
+        };
+        let domain = session.cookie_domain.clone();
+        let home_scope = domain.clone().unwrap_or_else(|| public_url.to_string());
+        Self {
+            home_scope: Scope(home_scope),
+            home: SessionCookie::new(server, session, domain, clock.clone()),
+            host: SessionCookie::new(server, session, None, clock),
+        }
+    }
+
+    /// The scope of `public_url`'s host.
+    pub fn home_scope(&self) -> &Scope {
+        &self.home_scope
+    }
+
+    pub fn of(&self, scope: &Scope) -> &SessionCookie {
+        if *scope == self.home_scope {
+            &self.home
+        } else {
+            &self.host
+        }
+    }
+}
+
+/// Name and attributes of one session cookie.
 #[derive(Debug, Clone)]
 pub struct SessionCookie {
     pub name: &'static str,
-    pub scope: Scope,
     /// `None`: the cookie stays on one host.
     pub domain: Option<String>,
     pub secure: bool,
@@ -38,23 +76,15 @@ pub struct SessionCookie {
 }
 
 impl SessionCookie {
-    /// The cookie of the home scope, that of `public_url`.
-    pub fn new(server: &Server, session: &Session, clock: Clock) -> Self {
+    fn new(server: &Server, session: &Session, domain: Option<String>, clock: Clock) -> Self {
         let secure = server.public_url.scheme == Scheme::Https;
-        let domain = session.cookie_domain.clone();
         let name = match (&domain, secure) {
             (Some(_), true) => "__Secure-vestibule",
             (None, true) => "__Host-vestibule",
             (_, false) => "vestibule",
         };
-        let home = Authority {
-            host: server.public_url.host.clone(),
-            port: server.public_url.port,
-        };
-        let scope = domain.clone().unwrap_or_else(|| home.to_string());
         Self {
             name,
-            scope: Scope(scope),
             domain,
             secure,
             same_site: session.same_site,
@@ -235,7 +265,6 @@ mod tests {
     fn cookie(name: &'static str, domain: Option<&str>) -> SessionCookie {
         SessionCookie {
             name,
-            scope: Scope(domain.unwrap_or("app.example.com").into()),
             domain: domain.map(Into::into),
             secure: name != "vestibule",
             same_site: SameSite::Lax,
@@ -247,7 +276,11 @@ mod tests {
 
     fn ticket(cookie: &SessionCookie) -> Ticket {
         let keys = TicketKeys::new(&KeyRing::parse(&KeyRing::generate()).unwrap(), "n");
-        Ticket::derive(&keys, b"seed", &cookie.scope)
+        Ticket::derive(&keys, b"seed", &scope_of(cookie))
+    }
+
+    fn scope_of(cookie: &SessionCookie) -> Scope {
+        Scope(cookie.domain.clone().unwrap_or("app.example.com".into()))
     }
 
     #[test]
@@ -323,7 +356,7 @@ mod tests {
     fn sec_ses_09_tossed_cookies_do_not_hide_the_valid_one() {
         let cookie = cookie("__Secure-vestibule", Some("example.com"));
         let keys = TicketKeys::new(&KeyRing::parse(&KeyRing::generate()).unwrap(), "n");
-        let ticket = Ticket::derive(&keys, b"seed", &cookie.scope);
+        let ticket = Ticket::derive(&keys, b"seed", &scope_of(&cookie));
         let junk = "__Secure-vestibule=junk; ".repeat(200);
         let forged = "f".repeat(TEXT_LENGTH);
         let field = format!(
@@ -333,7 +366,7 @@ mod tests {
         let found = cookie.find([field.as_bytes()]);
         let valid: Vec<_> = found
             .iter()
-            .filter_map(|text| Ticket::parse(text, &keys, &cookie.scope).ok())
+            .filter_map(|text| Ticket::parse(text, &keys, &scope_of(&cookie)).ok())
             .collect();
         assert!(valid == [ticket]);
         let many: String = (0..9)

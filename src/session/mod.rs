@@ -6,9 +6,11 @@
 
 pub mod cookie;
 mod found;
+mod handover;
 mod idle;
 mod key_memory;
 pub mod lifetime;
+mod person_mark;
 mod pins;
 pub mod record;
 pub mod rotation;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 pub use super::found::{Ending, Found, Session};
+pub use super::handover::Grant;
 use super::idle::LastUses;
 use super::key_memory::KeyMemory;
 use super::lifetime::{self, Age};
@@ -22,6 +25,9 @@ use crate::base::random;
 use crate::base::seal::BrokenSeal;
 use crate::model::identity::Identity;
 use crate::model::tokens::TokenSet;
+
+/// A listener that falls further behind is told so and looks for itself.
+const REVOCATIONS_KEPT: usize = 1024;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SessionError {
@@ -78,7 +84,7 @@ pub struct NewSession<'a> {
 pub struct Sessions {
     pub(super) store: Arc<dyn Store>,
     pub(super) ring: KeyRing,
-    keys: TicketKeys,
+    pub(super) keys: TicketKeys,
     pub(super) clock: Clock,
     pub(super) namespace: Arc<str>,
     pub(super) lifetime: Duration,
@@ -86,6 +92,7 @@ pub struct Sessions {
     pub(super) pins: Pins,
     idle_timeout: Duration,
     uses: LastUses,
+    revoked: broadcast::Sender<SessionId>,
 }
 
 impl Sessions {
@@ -101,6 +108,7 @@ impl Sessions {
             pins: Pins::default(),
             idle_timeout: settings.idle_timeout,
             uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
+            revoked: broadcast::Sender::new(REVOCATIONS_KEPT),
         }
     }
 
@@ -190,6 +198,15 @@ impl Sessions {
         };
         let record = TicketRecord::open(key, &ticket.secret, name, &self.namespace, &sealed)
             .map_err(corrupt("ticket"))?;
+        self.follow(&record, name).await
+    }
+
+    /// The session that a ticket record leads to.
+    pub(super) async fn follow(
+        &self,
+        record: &TicketRecord,
+        ticket: Digest,
+    ) -> Result<Found, SessionError> {
         let id = record.session;
         let stored = match self.load(id, record.expires_at).await? {
             Ok(stored) => stored,
@@ -205,7 +222,7 @@ impl Sessions {
             header: stored.header,
             created_at: record.created_at,
             expires_at: record.expires_at,
-            ticket: name,
+            ticket,
             vault: Arc::new(vault),
             sealed_tokens: stored.tokens,
         }))
@@ -227,6 +244,16 @@ impl Sessions {
             sealed_tokens: stored.tokens,
             ..session.clone()
         }))
+    }
+
+    /// When the session ends if nobody uses it again: its absolute end, or
+    /// its idle time after the last use that this process knows of.
+    pub fn ends_at(&self, session: &Session) -> Timestamp {
+        if self.idle_timeout.is_zero() {
+            return session.expires_at;
+        }
+        let last_seen = self.uses.latest(&session.id, session.header.last_seen);
+        session.expires_at.min(last_seen.plus(self.idle_timeout))
     }
 
     /// Whether a session that was read earlier has ended by time since.
@@ -304,12 +331,13 @@ impl Sessions {
         Ok(())
     }
 
-    /// Ends the session everywhere. The tombstone comes first: it alone
-    /// decides, the rest is tidying.
+    /// Ends the session and with it every ticket, on every host. The tombstone
+    /// comes first: it alone decides, the rest is tidying. Tickets of other
+    /// scopes than the one at hand lead to it until they expire.
     pub async fn revoke(&self, session: &Session) -> Result<(), SessionError> {
         let (issuer, subject) = (&session.identity.issuer, &session.identity.subject);
         self.store.tombstone(session.id, self.clock.now()).await?;
-        self.uses.forget(&session.id);
+        self.forget(session.id);
         for key in self.ring.all() {
             let index = self.index(key, issuer, subject);
             self.store.index_remove(index, session.id).await?;
@@ -325,11 +353,23 @@ impl Sessions {
             for session in self.store.index_list(index).await? {
                 let was_live = self.store.tombstone(session, self.clock.now()).await?;
                 ended += usize::from(was_live);
-                self.uses.forget(&session);
+                self.forget(session);
                 self.store.index_remove(index, session).await?;
             }
         }
         Ok(ended)
+    }
+
+    /// Every session that this process ends from now on; those that end by
+    /// time or elsewhere are not told.
+    pub fn revocations(&self) -> broadcast::Receiver<SessionId> {
+        self.revoked.subscribe()
+    }
+
+    fn forget(&self, session: SessionId) {
+        self.uses.forget(&session);
+        // An error says that nobody listens.
+        let _ = self.revoked.send(session);
     }
 
     /// Whether this is the first time that `key` is named for `purpose`
@@ -387,7 +427,7 @@ impl Sessions {
     }
 
     /// Tickets are checked against the same ring, so the key is there.
-    fn key_and_name(&self, ticket: &Ticket) -> Result<(&RingKey, Digest), SessionError> {
+    pub(super) fn key_and_name(&self, ticket: &Ticket) -> Result<(&RingKey, Digest), SessionError> {
         let key = self.ring.find(ticket.key);
         key.zip(ticket.digest(&self.keys))
             .ok_or(SessionError::Corrupt { record: "ticket" })
@@ -401,7 +441,7 @@ impl Sessions {
     /// Not under a ring key: replicas that write with different keys, or a
     /// key change, must not make anything first twice. What is named here is
     /// random already.
-    fn once_name(&self, purpose: &'static str, key: &[u8]) -> Digest {
+    pub(super) fn once_name(&self, purpose: &'static str, key: &[u8]) -> Digest {
         let mut hasher = blake3::Hasher::new_derive_key("vestibule 2026 single use");
         for part in [self.namespace.as_bytes(), purpose.as_bytes(), key] {
             hasher.update(&(part.len() as u64).to_le_bytes());

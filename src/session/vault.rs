@@ -33,15 +33,34 @@ pub struct TicketRecord {
     pub expires_at: Timestamp,
 }
 
-const TICKET_LENGTH: usize = 16 + 32 + 8 + 8;
+pub const TICKET_LENGTH: usize = 16 + 32 + 8 + 8;
 
 impl TicketRecord {
-    pub fn seal(&self, key: &RingKey, secret: &[u8; 32], name: Digest, namespace: &str) -> Vec<u8> {
-        let mut plain = Zeroizing::new(Vec::with_capacity(TICKET_LENGTH));
+    /// Into memory that is wiped; with room for `more` bytes.
+    pub fn encode(&self, more: usize) -> Zeroizing<Vec<u8>> {
+        let mut plain = Zeroizing::new(Vec::with_capacity(TICKET_LENGTH + more));
         plain.extend_from_slice(&self.session.0);
         plain.extend_from_slice(&self.data_key.0);
         plain.extend_from_slice(&self.created_at.0.to_be_bytes());
         plain.extend_from_slice(&self.expires_at.0.to_be_bytes());
+        plain
+    }
+
+    pub fn decode(plain: &[u8]) -> Result<Self, BrokenSeal> {
+        let (session, rest) = plain.split_first_chunk().ok_or(BrokenSeal)?;
+        let (data_key, rest) = rest.split_first_chunk().ok_or(BrokenSeal)?;
+        let (created_at, rest) = rest.split_first_chunk().ok_or(BrokenSeal)?;
+        let expires_at = rest.try_into().map_err(|_| BrokenSeal)?;
+        Ok(Self {
+            session: SessionId(*session),
+            data_key: DataKey(*data_key),
+            created_at: Timestamp(u64::from_be_bytes(*created_at)),
+            expires_at: Timestamp(u64::from_be_bytes(expires_at)),
+        })
+    }
+
+    pub fn seal(&self, key: &RingKey, secret: &[u8; 32], name: Digest, namespace: &str) -> Vec<u8> {
+        let plain = self.encode(0);
         let sealing = Zeroizing::new(key.derive("ticket record", &[secret]));
         seal::seal(&sealing, binding(namespace, "ticket", &name.0), &plain)
     }
@@ -55,17 +74,7 @@ impl TicketRecord {
     ) -> Result<Self, BrokenSeal> {
         let sealing = Zeroizing::new(key.derive("ticket record", &[secret]));
         let plain = seal::open(&sealing, binding(namespace, "ticket", &name.0), sealed)?;
-        let plain = Zeroizing::new(plain);
-        let (session, rest) = plain.split_first_chunk().ok_or(BrokenSeal)?;
-        let (data_key, rest) = rest.split_first_chunk().ok_or(BrokenSeal)?;
-        let (created_at, rest) = rest.split_first_chunk().ok_or(BrokenSeal)?;
-        let expires_at = rest.try_into().map_err(|_| BrokenSeal)?;
-        Ok(Self {
-            session: SessionId(*session),
-            data_key: DataKey(*data_key),
-            created_at: Timestamp(u64::from_be_bytes(*created_at)),
-            expires_at: Timestamp(u64::from_be_bytes(expires_at)),
-        })
+        Self::decode(&Zeroizing::new(plain))
     }
 }
 
@@ -89,6 +98,10 @@ impl Vault {
             session,
             data_key,
         }
+    }
+
+    pub fn data_key(&self) -> DataKey {
+        self.data_key.clone()
     }
 
     pub fn seal_identity(&self, identity: &Identity) -> Vec<u8> {
@@ -189,7 +202,7 @@ pub fn browser_family(user_agent: &str) -> &'static str {
         .map_or("other", |(_, family)| family)
 }
 
-fn binding<'a>(namespace: &'a str, kind: &'static str, name: &'a [u8]) -> Binding<'a> {
+pub fn binding<'a>(namespace: &'a str, kind: &'static str, name: &'a [u8]) -> Binding<'a> {
     Binding {
         namespace,
         kind,

@@ -186,6 +186,7 @@ fn append(out: &mut Vec<u8>, line: &RequestLine<'_>, json: bool) {
     fields.plain("client", line.client);
     for (key, word) in [
         ("route", line.route),
+        ("rule", line.rule),
         ("lane", line.lane),
         ("decision", line.decision),
         ("reason", line.reason),
@@ -265,6 +266,7 @@ mod tests {
             duration: Duration::from_micros(1234),
             client: [192, 0, 2, 1].into(),
             route: Some("files"),
+            rule: None,
             lane: Some("session"),
             decision: Some("permit"),
             reason: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::access_log::AccessLog;
-use super::metrics::{Counter, Histogram};
+use super::metrics::{Counter, Gauge, Histogram};
 use crate::base::clock::Timestamp;
 
 /// One answered request. Words and numbers only; a mail address, a query and
@@ -28,6 +28,8 @@ pub struct RequestLine<'a> {
     /// The id of the route; `None` for own endpoints and unknown hosts.
     pub route: Option<&'a str>,
     pub lane: Option<&'static str>,
+    /// The rule that decided, counted from 0, or "none"; only on demand.
+    pub rule: Option<&'a str>,
     /// "permit", `sign_in` or "deny".
     pub decision: Option<&'static str>,
     /// The reason code of a refusal or an error.
@@ -46,10 +48,12 @@ struct Inner {
     requests: Counter<3>,
     request_seconds: Histogram<0>,
     decisions: Counter<2>,
+    shadow_differences: Counter<3>,
     logins: Counter<3>,
     refreshes: Counter<2>,
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
+    upstream_up: Gauge<2>,
 }
 
 impl Telemetry {
@@ -72,6 +76,11 @@ impl Telemetry {
                 "Decisions of the policy.",
                 ["decision", "reason"],
             ),
+            shadow_differences: Counter::new(
+                "vestibule_shadow_differences_total",
+                "Requests that the shadow policy would decide otherwise.",
+                ["route", "from", "to"],
+            ),
             logins: Counter::new(
                 "vestibule_logins_total",
                 "Logins by the phase in which they ended.",
@@ -91,6 +100,11 @@ impl Telemetry {
                 "vestibule_store_operation_seconds",
                 "Time that calls to the session store took.",
                 ["store", "operation"],
+            ),
+            upstream_up: Gauge::new(
+                "vestibule_upstream_up",
+                "0 while an upstream counts as down; route is the first that goes there.",
+                ["upstream", "route"],
             ),
         }))
     }
@@ -119,6 +133,11 @@ impl Telemetry {
         }
     }
 
+    /// A request that the shadow policy would decide otherwise.
+    pub fn shadow_difference(&self, route: &str, from: &'static str, to: &'static str) {
+        self.0.shadow_differences.add([route, from, to]);
+    }
+
     /// `reason` is "ok" for a login that succeeded.
     pub fn login(&self, phase: &'static str, reason: &'static str, provider: &str) {
         self.0.logins.add([phase, reason, provider]);
@@ -142,6 +161,10 @@ impl Telemetry {
             .observe([store, operation], duration);
     }
 
+    pub fn upstream_up(&self, upstream: &str, route: &str, up: bool) {
+        self.0.upstream_up.set([upstream, route], u64::from(up));
+    }
+
     /// Everything in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         let mut out = String::with_capacity(8192);
@@ -152,10 +175,12 @@ impl Telemetry {
         self.0.requests.render(&mut out);
         self.0.request_seconds.render(&mut out);
         self.0.decisions.render(&mut out);
+        self.0.shadow_differences.render(&mut out);
         self.0.logins.render(&mut out);
         self.0.refreshes.render(&mut out);
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
+        self.0.upstream_up.render(&mut out);
         if let Some(access_log) = &self.0.access_log {
             let name = "vestibule_access_log_dropped_total";
             let dropped = access_log.dropped();
@@ -186,6 +211,7 @@ mod tests {
             duration: Duration::from_millis(3),
             client: [127, 0, 0, 1].into(),
             route: Some("files"),
+            rule: None,
             lane: Some("session"),
             decision: Some("deny"),
             reason: Some("not_admitted"),
@@ -194,6 +220,7 @@ mod tests {
         telemetry.login("callback", "state_mismatch", "main");
         telemetry.refresh("refreshed", "main");
         telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
+        telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
         let text = telemetry.render();
         for line in [
             concat!(
@@ -208,6 +235,7 @@ mod tests {
             "vestibule_refreshes_total{outcome=\"refreshed\",provider=\"main\"} 1\n",
             "vestibule_store_operations_total{store=\"redis\",operation=\"load\",outcome=\"error\"} 1\n",
             "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
+            "vestibule_upstream_up{upstream=\"http://127.0.0.1:3000\",route=\"files\"} 0\n",
             "vestibule_access_log_dropped_total 0\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

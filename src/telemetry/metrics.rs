@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::shard::Sharded;
@@ -199,6 +200,39 @@ impl<const N: usize> Histogram<N> {
             put(out, format_args!("{name}_sum{labels} {whole}.{rest:06}\n"));
             put(out, format_args!("{name}_count{labels} {count}\n"));
         }
+    }
+}
+
+/// `N` labels and a number that is set. Few and seldom, so behind one lock.
+/// Labels are names from the configuration.
+#[derive(Debug)]
+pub struct Gauge<const N: usize> {
+    family: Family<N, 1>,
+    values: Mutex<BTreeMap<[Box<str>; N], u64>>,
+}
+
+impl<const N: usize> Gauge<N> {
+    pub fn new(name: &'static str, help: &'static str, labels: [&'static str; N]) -> Self {
+        Self {
+            family: Family::new(name, help, labels),
+            values: Mutex::default(),
+        }
+    }
+
+    pub fn set(&self, labels: [&str; N], value: u64) {
+        self.values().insert(labels.map(Box::from), value);
+    }
+
+    pub fn render(&self, out: &mut String) {
+        self.family.head(out, "gauge");
+        for (labels, value) in &*self.values() {
+            let (name, open) = (self.family.name, self.family.open(labels));
+            put(out, format_args!("{name}{open}}} {value}\n"));
+        }
+    }
+
+    fn values(&self) -> MutexGuard<'_, BTreeMap<[Box<str>; N], u64>> {
+        self.values.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -260,3 +260,54 @@ async fn check_lists_the_presets_when_one_is_misspelt() {
     assert!(output.contains("did you mean \"gitea\"?"), "{output}");
     assert!(output.contains("\"home-assistant\""), "{output}");
 }
+
+/// Two hosts that share the cookie: nobody signs in on the second.
+#[tokio::test]
+async fn below_a_shared_cookie_the_session_ends_when_somebody_else_arrives() {
+    let provider = Provider::start("oidc-plain").await;
+    let upstream = Upstream::start().await;
+    let url = upstream.url();
+    let routes = format!(
+        "[route_defaults]\naccess = \"signed-in\"\nupstream = \"{url}\"\n\
+         [route.home]\n[route.wiki]\nhost = \"wiki.app.localhost\"\nclear_cookies = [\"app_session\"]\n"
+    );
+    let gateway = Plan::bare(&provider.issuer)
+        .session("cookie_domain = \"app.localhost\"")
+        .route(&routes)
+        .start()
+        .await;
+    let scene = Scene {
+        provider,
+        upstream,
+        gateway,
+    };
+    let wiki = scene
+        .gateway
+        .url("/page")
+        .replace("app.localhost", "wiki.app.localhost");
+    let browser = Browser::new();
+    scene.sign_in(&browser, User::ann()).await;
+    Echo::of(&browser.open(&wiki).await);
+    browser.plant(&wiki, "app_session", "of-ann");
+    let cookies = |echo: &Echo| echo.one("cookie").unwrap_or_default().to_owned();
+    let echo = Echo::of(&browser.open(&wiki).await);
+    assert_eq!(cookies(&echo), "app_session=of-ann", "ann goes on");
+    sign_in_again(&scene, &browser, User::ann()).await;
+    let echo = Echo::of(&browser.open(&wiki).await);
+    assert_eq!(cookies(&echo), "app_session=of-ann", "still ann");
+
+    sign_in_again(&scene, &browser, User::bob()).await;
+    // A script that was left open speaks before any page is opened.
+    let echo = Echo::of(&browser.fetch("GET", &wiki, &[]).await);
+    assert_eq!(echo.one("x-forwarded-user"), Some("sub-bob"));
+    assert_eq!(cookies(&echo), "", "not with ann's session");
+    let before = scene.upstream.requests().len();
+    let echo = Echo::of(&browser.open(&wiki).await);
+    assert_eq!(echo.one("x-forwarded-user"), Some("sub-bob"));
+    assert_eq!(cookies(&echo), "");
+    assert!(!has_app_cookie(&browser));
+    assert_eq!(scene.upstream.requests().len(), before + 1);
+    browser.plant(&wiki, "app_session", "of-bob");
+    let echo = Echo::of(&browser.open(&wiki).await);
+    assert_eq!(cookies(&echo), "app_session=of-bob");
+}

@@ -11,7 +11,17 @@ mod browser_demo;
 #[cfg(test)]
 mod callback_attacks;
 #[cfg(test)]
+mod domain_scope;
+#[cfg(test)]
+mod draining;
+#[cfg(test)]
+mod expiry;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod harness_alone;
+#[cfg(test)]
+mod hosts;
 #[cfg(test)]
 mod id_tokens;
 #[cfg(test)]
@@ -21,9 +31,13 @@ mod identity_rules;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod lanes;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod proxying;
 #[cfg(test)]
@@ -37,6 +51,14 @@ mod sessions;
 #[cfg(test)]
 mod sign_out;
 #[cfg(test)]
+mod spa;
+#[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod tunnels;
+#[cfg(test)]
+mod two_providers;
+#[cfg(test)]
+mod upstreams;
 #[cfg(test)]
 mod zipline;

@@ -12,6 +12,7 @@ use crate::model::access::{Access, Lane};
 
 mod access_faults;
 mod papers;
+mod peers_mistakes;
 mod single_faults;
 mod sources;
 
@@ -257,28 +258,30 @@ fn every_host_carries_only_lanes_without_session() {
 }
 
 #[test]
-fn a_session_outside_the_home_scope_needs_the_cookie_domain() {
+fn a_session_outside_the_home_scope_is_handed_over() {
     let text = changed(
         "access =",
         "host = [\"files.example.com\", \"git.example.com:8443\"]\naccess =",
     );
-    refuses(
-        &text,
-        "route.files.host",
-        Some(8),
-        "session.cookie_domain = \"example.com\"",
-    );
+    assert_eq!(read(&text).unwrap().config.routes[0].hosts.len(), 2);
+    let foreign = changed("access =", "host = \"files.other.org\"\naccess =");
+    assert!(read(&foreign).is_ok());
     let shared = format!("session.cookie_domain = \"Example.com\"\n{text}");
     let config = read(&shared).unwrap().config;
     assert_eq!(config.session.cookie_domain.as_deref(), Some("example.com"));
     assert_eq!(sentence::notes(&config).len(), 1);
-    let foreign = changed("access =", "host = \"files.other.org\"\naccess =");
+    let strict = format!("session.same_site = \"strict\"\n{foreign}");
     refuses(
-        &foreign,
+        &strict,
         "route.files.host",
-        Some(8),
-        "a gateway of its own",
+        Some(9),
+        "session.same_site = \"lax\"",
     );
+    let together = format!("session.same_site = \"strict\"\n{shared}").replace(
+        "host = [\"files.example.com\", \"git.example.com:8443\"]",
+        "host = \"git.example.com\"",
+    );
+    assert!(read(&together).is_ok(), "one scope needs no hand-off");
 }
 
 #[test]
@@ -450,6 +453,11 @@ fn what_an_application_is_told_follows_from_route_preset_and_access() {
     assert_eq!(needs.user_from, UserFrom::Username);
     assert!(told("namespace = \"shared\"").shared_namespace);
     assert_eq!(told("clear_cookies = [\"a\"]").clear_cookies, ["a"]);
+    let domain = "[session]\ncookie_domain = \"example.com\"";
+    for (host, on_arrival) in [("files", false), ("other", true)] {
+        let lines = format!("host = \"{host}.example.com\"\nclear_cookies = [\"a\"]\n{domain}");
+        assert_eq!(told(&lines).clear_on_arrival, on_arrival, "{host}");
+    }
     let none = told("clear_cookies = []\n[route_defaults]\nclear_cookies = [\"a\"]");
     assert_eq!(none.clear_cookies, [""; 0]);
 }
@@ -475,5 +483,132 @@ fn a_route_for_one_providers_people_knows_that() {
         let loaded = read(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
         let found = &loaded.config.routes[0].identity.only_provider;
         assert_eq!(found.as_ref().map(|id| &*id.0), only, "{access}");
+}
+
+#[test]
+fn sec_path_16_prefixes_fit_the_route_and_its_rules() {
+    let upstream = "upstream = \"http://127.0.0.1:3000\"";
+    let route = |lines: &str| changed(upstream, &format!("{upstream}\n{lines}"));
+    let good = "path = \"/app/*\"\nstrip_prefix = \"/app\"\n";
+    let config = read(&route(good)).unwrap().config;
+    assert_eq!(config.routes[0].prefix.strip.as_deref(), Some("/app"));
+    let both = format!(
+        "{good}add_prefix = \"/x\"\nrules = [{{ path = \"/x/a\", lane = \"deny\" }}, {{ path = \"/*\", lane = \"session\" }}]"
+    );
+    let config = read(&route(&both)).unwrap().config;
+    assert_eq!(config.routes[0].prefix.add.as_deref(), Some("/x"));
+    assert_eq!(
+        sentence::admissions(&config)[0],
+        "files.example.com/app/* (at the application /x/a): nobody"
+    );
+    for (lines, key, line, cure) in [
+        (
+            "strip_prefix = \"/app\"",
+            "route.files.strip_prefix",
+            8,
+            "path = \"/app/*\"",
+        ),
+        (
+            "path = \"/application/*\"\nstrip_prefix = \"/app\"",
+            "route.files.strip_prefix",
+            9,
+            "path = \"/app/*\"",
+        ),
+        (
+            "add_prefix = \"/x/\"",
+            "route.files.add_prefix",
+            8,
+            "\"/x\"",
+        ),
+        (
+            "add_prefix = \"/x/../y\"",
+            "route.files.add_prefix",
+            8,
+            "\"/app\"",
+        ),
+        (
+            "path = \"/app/*\"\nstrip_prefix = \"/app\"\nrules = [{ path = \"/app/admin/*\", lane = \"deny\" }]",
+            "route.files.rules[0].path",
+            10,
+            "\"/admin/*\"",
+        ),
+        (
+            "add_prefix = \"/x\"\nrules = [{ path = \"/admin/*\", lane = \"deny\" }]",
+            "route.files.rules[0].path",
+            9,
+            "\"/x/admin/*\"",
+        ),
+    ] {
+        refuses(&route(lines), key, Some(line), cure);
+    }
+}
+
+#[test]
+fn upstream_tls_is_for_https_and_its_files_fit_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+    let (one, other) = (made("one"), made("other"));
+    write(&folder.path().join("one.pem"), &one.cert.pem(), 0o644);
+    write(
+        &folder.path().join("one.key"),
+        &one.signing_key.serialize_pem(),
+        0o600,
+    );
+    write(
+        &folder.path().join("other.key"),
+        &other.signing_key.serialize_pem(),
+        0o600,
+    );
+    write(
+        &folder.path().join("open.key"),
+        &one.signing_key.serialize_pem(),
+        0o644,
+    );
+    let read = |scheme: &str, tls: &str| {
+        let upstream = format!("upstream = \"{scheme}://127.0.0.1:3000\"\nupstream_tls = {tls}");
+        let text = changed("upstream = \"http://127.0.0.1:3000\"", &upstream);
+        parse(&text, "vestibule.toml", &[], folder.path())
+    };
+    let whole = "{ ca_file = \"one.pem\", client_certificate_file = \"one.pem\", client_key_file = \"one.key\", server_name = \"app.internal\" }";
+    let config = read("https", whole).unwrap().config;
+    let tls = &config.routes[0].upstream_tls;
+    assert_eq!(tls.ca_file, Some(folder.path().join("one.pem")));
+    assert_eq!(tls.server_name.as_deref(), Some("app.internal"));
+    assert_eq!(
+        tls.client.as_ref().unwrap().key_file,
+        folder.path().join("one.key")
+    );
+    for (scheme, tls, key) in [
+        ("http", whole, ""),
+        ("https", "{ ca_file = \"nowhere.pem\" }", ".ca_file"),
+        ("https", "{ server_name = \"https://a\" }", ".server_name"),
+        (
+            "https",
+            "{ client_key_file = \"one.key\" }",
+            ".client_key_file",
+        ),
+        (
+            "https",
+            "{ client_certificate_file = \"one.pem\" }",
+            ".client_certificate_file",
+        ),
+        (
+            "https",
+            "{ client_certificate_file = \"one.pem\", client_key_file = \"other.key\" }",
+            ".client_key_file",
+        ),
+        (
+            "https",
+            "{ client_certificate_file = \"one.pem\", client_key_file = \"open.key\" }",
+            ".client_key_file",
+        ),
+    ] {
+        let problems = read(scheme, tls).expect_err(tls);
+        let keys: Vec<_> = problems
+            .errors
+            .iter()
+            .map(|problem| problem.key.as_str())
+            .collect();
+        assert_eq!(keys, [format!("route.files.upstream_tls{key}")], "{tls}");
     }
 }

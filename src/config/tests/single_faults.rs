@@ -96,7 +96,6 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (upstream, &format!("{upstream}\nclear_cookies = [\"a\", \"a\"]"), "route.files.clear_cookies[1]", Some(8), "remove one"),
         (upstream, &format!("{upstream}\nclear_cookies = [\"__Host-vestibule\"]"), "route.files.clear_cookies[0]", Some(8), "the application's"),
         (upstream, &format!("{upstream}\nclear_cookies = \"a\""), "route.files.clear_cookies", Some(8), "brackets"),
-        (upstream, &format!("{upstream}\nhost = \"b.example.com\"\nclear_cookies = [\"a\"]\n{access}\n[session]\ncookie_domain = \"example.com\"\n[route.more]\npath = \"/more/*\"\n{upstream}"), "route.files.clear_cookies", Some(9), "remove session.cookie_domain"),
         (access, "", "route.files.access", Some(6), "access = \"signed-in\""),
         (access, "access = \"everybody\"", "route.files.access", Some(8), "\"signed-in\" or \"anyone\""),
         (access, "access = []", "route.files.access", Some(8), "[{ groups"),
@@ -111,7 +110,7 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (access, "access = [{ email_domains = [\"@example.com\"] }]", "route.files.access[0].email_domains[0]", Some(8), "example.com"),
         (access, "access = [{ email_domains = [\"bücher.de\"] }]", "route.files.access[0].email_domains[0]", Some(8), "ASCII"),
         (access, "access = [{ provider = \"mian\" }]", "route.files.access[0].provider", Some(8), "did you mean \"main\"?"),
-        (access, "access = [{ subjects = [\"a\"] }]", "route.files.access[0].subjects", Some(8), "remove it"),
+        (access, "access = [{ acr = [\"a\"] }]", "route.files.access[0].acr", Some(8), "remove it"),
     ];
     for (from, to, key, line, cure) in rows {
         refuses(&changed(from, to), key, *line, cure);

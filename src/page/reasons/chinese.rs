@@ -29,6 +29,11 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "您在一分钟内多次登录，但会话每次都立即结束。为避免循环跳转，我们在此停止。",
             next: "请等待一分钟后重试。如果仍然发生，请寻求帮助并附上下方信息。",
         },
+        "handoff_failed" => Text {
+            title: "登录未能传递到本站",
+            happened: "您已登录，但此浏览器无法将登录状态带到本站：该地址已被使用、已过期，或属于另一个浏览器。",
+            next: "请从头重新打开本站。如果此页面再次出现，请允许本站使用 Cookie。",
+        },
         "login_required" => Text {
             title: "请在身份提供方处登录",
             happened: "身份提供方在放行之前需要您进行确认。",
@@ -163,6 +168,16 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             title: "应用没有响应",
             happened: "您来对了地方，但此页面背后的应用目前无法连接。",
             next: "请稍后重试。如果问题持续，请寻求帮助并附上下方信息。",
+        },
+        "upstream_down" => Text {
+            title: "应用已停止服务",
+            happened: "您来对了地方，但此页面背后的应用已有一段时间无法连接。",
+            next: "请稍后重试。如果问题持续，请寻求帮助并附上下方信息。",
+        },
+        "upstream_untrusted" => Text {
+            title: "目前无法信任此应用",
+            happened: "此页面背后的应用无法证明自己的身份，或者拒绝了我们的连接。没有向它发送任何内容。",
+            next: "请寻求帮助并附上下方信息。重试通常无济于事。",
         },
         "upstream_timeout" => Text {
             title: "应用响应过慢",

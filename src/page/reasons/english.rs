@@ -29,6 +29,11 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "You signed in several times within a minute, and each time the session ended at once. We stopped here, so that you are not sent around in circles.",
             next: "Wait a minute and try again. If it happens again, ask for help and include the line below.",
         },
+        "handoff_failed" => Text {
+            title: "The sign-in did not arrive here",
+            happened: "You are signed in, but this browser could not take the sign-in along to this site. Its address was used before, is too old, or belongs to another browser.",
+            next: "Open the site again from the beginning. If this page comes back, allow cookies for this site.",
+        },
         "login_required" => Text {
             title: "Please sign in at your identity provider",
             happened: "Your identity provider wants to ask you something before it lets you in.",
@@ -163,6 +168,16 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             title: "The application is not answering",
             happened: "You are at the right place, but the application behind this page cannot be reached at the moment.",
             next: "Try again in a moment. If it goes on, ask for help and include the line below.",
+        },
+        "upstream_down" => Text {
+            title: "The application is down",
+            happened: "You are at the right place, but the application behind this page has not been reachable for a while.",
+            next: "Try again in a moment. If it goes on, ask for help and include the line below.",
+        },
+        "upstream_untrusted" => Text {
+            title: "The application cannot be trusted right now",
+            happened: "The application behind this page could not show that it is the right one, or did not accept us. Nothing was sent to it.",
+            next: "Ask for help and include the line below. Trying again will hardly change it.",
         },
         "upstream_timeout" => Text {
             title: "The application takes too long",

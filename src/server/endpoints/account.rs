@@ -1,7 +1,9 @@
 //! Who am I: the page at the prefix, and `userinfo` for scripts.
 
+use std::time::Duration;
+
 use http::request::Parts as Head;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{Response, StatusCode};
 
 use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
@@ -68,16 +70,58 @@ impl Inner {
                     "provider": identity.provider,
                     "expires_in": session.expires_at.since(context.received_at).as_secs(),
                 });
-                let mut response = render::bare(StatusCode::OK);
-                *response.body_mut() = Body::full(body.to_string());
-                response.headers_mut().insert(
-                    header::CONTENT_TYPE,
-                    HeaderValue::from_static("application/json"),
-                );
-                response
+                render::data(&body)
             }
             Err(response) => response,
         }
+    }
+
+    /// Whether somebody is signed in, for scripts that ask again and again:
+    /// it asks no provider, renews nothing and does not count as a use, so
+    /// that an open tab does not keep a session alive.
+    pub(super) async fn session_state(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+    ) -> Response<Body> {
+        let cookies = cookie_fields(&head.headers);
+        let authentication = self.gate.recognise(self.scope(context), &cookies).await;
+        drop(cookies);
+        match authentication {
+            Authentication::SignedIn { session, .. } => {
+                let ends_at = self.gate.ends_at(&session);
+                render::data(&serde_json::json!({
+                    "signed_in": true,
+                    "user": session.identity.subject,
+                    "provider": session.identity.provider,
+                    "expires_at": ends_at.as_secs(),
+                    "expires_in": ends_at.since(context.received_at).as_secs(),
+                }))
+            }
+            Authentication::Anonymous { .. } => render::data(&serde_json::json!({
+                "signed_in": false,
+                "login_url": self.start_url("/", None),
+            })),
+            Authentication::Unavailable {
+                reason,
+                retry_after,
+            } => self.unavailable(context, manner, reason, retry_after),
+        }
+    }
+
+    /// 503: nobody can say who this is.
+    fn unavailable(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        reason: &'static str,
+        retry_after: Duration,
+    ) -> Response<Body> {
+        let trouble = Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
+            .retry_after(Some(retry_after))
+            .action(ActionKind::TryAgain, self.here(context));
+        render::problem(&self.pages, manner, trouble)
     }
 
     /// The session of this request, or the answer for somebody without one.
@@ -88,7 +132,7 @@ impl Inner {
         head: &Head,
     ) -> Result<(Box<Session>, Ticket), Response<Body>> {
         let cookies = cookie_fields(&head.headers);
-        let authentication = self.gate.authenticate(&cookies).await;
+        let authentication = self.gate.authenticate(self.scope(context), &cookies).await;
         drop(cookies);
         match authentication {
             Authentication::SignedIn { session, ticket } => Ok((session, ticket)),
@@ -98,13 +142,7 @@ impl Inner {
             Authentication::Unavailable {
                 reason,
                 retry_after,
-            } => {
-                let trouble =
-                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
-                        .retry_after(Some(retry_after))
-                        .action(ActionKind::TryAgain, self.here(context));
-                Err(render::problem(&self.pages, manner, trouble))
-            }
+            } => Err(self.unavailable(context, manner, reason, retry_after)),
         }
     }
 

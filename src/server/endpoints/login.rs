@@ -6,7 +6,7 @@ use hyper::body::Incoming;
 
 use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
-use super::super::sign_in::cookie_fields;
+use super::super::sign_in::{After, cookie_fields};
 use super::parameter;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
@@ -31,7 +31,7 @@ impl Inner {
         };
         let return_to = self.return_to_from(context, return_to.as_deref());
         let cookies = cookie_fields(&head.headers);
-        match self.gate.authenticate(&cookies).await {
+        match self.gate.authenticate(self.scope(context), &cookies).await {
             Authentication::SignedIn { session, ticket } => {
                 if !by_own_will(head) {
                     return self.pages.switch_account(
@@ -50,8 +50,11 @@ impl Inner {
                 }
                 let notice = Some(SignInNotice::SignedOut);
                 let mut response = self.sign_in_page(manner, &return_to, notice);
-                render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+                render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
                 response
+            }
+            Authentication::Anonymous { .. } if self.hand_off_host(context).is_some() => {
+                self.start(context, manner, head).await
             }
             Authentication::Anonymous { ended: None } if self.straight_on() => {
                 let provider = self.only_provider();
@@ -67,19 +70,20 @@ impl Inner {
         }
     }
 
-    fn sign_in_page(
+    pub(super) fn sign_in_page<'a>(
         &self,
         manner: Manner,
-        return_to: &str,
+        after: impl Into<After<'a>>,
         notice: Option<SignInNotice>,
     ) -> Response<Body> {
+        let after = after.into();
         let choices = self
             .provider_names
             .iter()
             .map(|(id, name)| Choice {
                 label: name.clone(),
                 href: {
-                    let start = self.start_url(return_to, Some(id));
+                    let start = self.start_url(after, Some(id));
                     // Whoever wants another account must be asked, though
                     // the provider still knows the old one.
                     if notice == Some(SignInNotice::SignedOut) {
@@ -111,8 +115,8 @@ impl Inner {
                     return self.store_problem(context, manner, &error);
                 }
                 let mut response = self.sign_in_page(manner, "/", Some(SignInNotice::SignedOut));
-                if self.shows_a_ticket(head) {
-                    render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+                if self.shows_a_ticket(context, head) {
+                    render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
                 }
                 response
             }
@@ -126,20 +130,32 @@ impl Inner {
         head: &Head,
     ) -> Response<Body> {
         let query = context.target.query();
-        let (Ok(return_to), Ok(provider), Ok(switch)) = (
+        let (Ok(return_to), Ok(provider), Ok(switch), Ok(wish)) = (
             parameter(query, "rd"),
             parameter(query, "provider"),
             parameter(query, "switch"),
+            parameter(query, "h"),
         ) else {
             return self.bad_request(context, manner);
         };
         // The transaction's cookie belongs to the host that talks to the
         // provider.
         if !self.is_public_host(&context.target.authority) {
+            let asked = return_to.as_deref().unwrap_or("/");
+            if let Some(host) = self.hand_off_host(context)
+                && let Some(path) = self.path_on(host, asked)
+            {
+                return self.wish_for_session(&head.headers, host, &path, provider);
+            }
             let return_to = self.return_to_from(context, Some(return_to.as_deref().unwrap_or("/")));
             let provider = provider.map(ProviderId);
             let url = self.start_url(&return_to, provider.as_ref());
             return render::redirect(StatusCode::FOUND, &url);
+        }
+        if let Some(wish) = wish {
+            return self
+                .start_for_wish(context, manner, head, &wish, provider)
+                .await;
         }
         let return_to = self.safe_return_to(return_to.as_deref());
         let provider = match provider {
@@ -191,7 +207,7 @@ impl Inner {
     ) -> Response<Body> {
         // The session that this browser had is replaced, whoever's it was:
         // nobody holds its ticket any more.
-        let before = match self.gate.recognise(cookies).await {
+        let before = match self.gate.recognise(self.scope(context), cookies).await {
             Authentication::SignedIn { session, ticket } => {
                 if ticket != signed_in.ticket
                     && let Err(error) = self.logout.replace(&session).await
@@ -212,14 +228,17 @@ impl Inner {
             &signed_in.session.identity,
         );
         // Once more: the configuration may have changed since the start.
-        let return_to = self.safe_return_to(Some(&signed_in.return_to));
+        let return_to = match &signed_in.hand_off {
+            Some(wish) => self.start_url(After::HandOff(wish), None),
+            None => self.safe_return_to(Some(&signed_in.return_to)),
+        };
         let mut response = if self.strict_cookie {
             self.pages.redirecting(manner.language, &return_to)
         } else {
             render::redirect(StatusCode::SEE_OTHER, &return_to)
         };
         let mut set = signed_in.set_cookies;
-        set.push(self.session_cookie.set(&signed_in.ticket));
+        set.push(self.session_cookie(context).set(&signed_in.ticket));
         set.extend(cleared);
         render::set_cookies(&mut response, &set);
         response
@@ -235,7 +254,11 @@ impl Inner {
         let reference = failed
             .attempt
             .unwrap_or_else(|| context.reference.to_string());
-        let mut response = self.login_problem(manner, &failed.error, reference, &return_to);
+        let after = match &failed.hand_off {
+            Some(wish) => After::HandOff(wish),
+            None => After::Place(&return_to),
+        };
+        let mut response = self.login_problem(manner, &failed.error, reference, after);
         render::set_cookies(&mut response, &failed.set_cookies);
         response
     }

@@ -2,6 +2,7 @@
 //! lies below the prefix is 404, never upstream.
 
 mod account;
+mod handoff;
 mod login;
 mod sign_out;
 
@@ -16,15 +17,19 @@ use super::service::Inner;
 use crate::base::body::Body;
 use crate::model::context::RequestContext;
 
+/// What the gateway answers itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Endpoint {
+pub enum Endpoint {
     WhoAmI,
     SignIn,
     Start,
     /// With the id of the provider, where there are several.
     Callback(Option<String>),
+    HandOff,
     SignOut,
     UserInfo,
+    /// Whether somebody is signed in, and until when.
+    Session,
     Asset,
     Ping,
     Robots,
@@ -40,8 +45,10 @@ impl Endpoint {
             "/sign_in" => Self::SignIn,
             "/start" => Self::Start,
             "/callback" if public_host => Self::Callback(None),
+            "/handoff" if !public_host => Self::HandOff,
             "/sign_out" => Self::SignOut,
             "/userinfo" => Self::UserInfo,
+            "/session" => Self::Session,
             _ if path.starts_with("/static/") => Self::Asset,
             _ => match path.strip_prefix("/callback/") {
                 Some(id) if public_host && !id.is_empty() && !id.contains('/') => {
@@ -50,6 +57,21 @@ impl Endpoint {
                 _ => Self::Unknown,
             },
         }
+    }
+
+    /// Whether it takes `method`; 405 otherwise. What is not there is 404 for
+    /// every method.
+    pub fn takes(&self, method: &Method) -> bool {
+        *self == Self::Unknown
+            || self
+                .allow()
+                .split(", ")
+                .any(|allowed| allowed == method.as_str())
+    }
+
+    /// Scripts of the route's origins may read its answers.
+    pub(super) fn is_for_scripts(&self) -> bool {
+        matches!(self, Self::Session | Self::UserInfo)
     }
 
     fn allow(&self) -> &'static str {
@@ -90,10 +112,7 @@ impl Inner {
         manner: Manner,
         head: &Head,
     ) -> Response<Body> {
-        if endpoint != Endpoint::Unknown
-            && head.method != Method::GET
-            && head.method != Method::HEAD
-        {
+        if !endpoint.takes(&head.method) {
             return render::method_not_allowed(
                 &self.pages,
                 manner,
@@ -104,9 +123,11 @@ impl Inner {
         match endpoint {
             Endpoint::WhoAmI => self.who_am_i(context, manner, head).await,
             Endpoint::UserInfo => self.user_info(context, manner, head).await,
+            Endpoint::Session => self.session_state(context, manner, head).await,
             Endpoint::SignIn => self.sign_in(context, manner, head).await,
             Endpoint::Start => self.start(context, manner, head).await,
             Endpoint::Callback(id) => self.callback(context, manner, head, id.as_deref()).await,
+            Endpoint::HandOff => self.hand_off(context, manner, head).await,
             Endpoint::SignOut => self.sign_out_by_get(context, manner, head).await,
             Endpoint::Asset => self
                 .pages
@@ -153,6 +174,8 @@ mod tests {
     fn sec_path_15_own_endpoints_are_exact() {
         assert_eq!(Endpoint::find("/start", false), Endpoint::Start);
         assert_eq!(Endpoint::find("/callback", false), Endpoint::Unknown);
+        assert_eq!(Endpoint::find("/handoff", false), Endpoint::HandOff);
+        assert_eq!(Endpoint::find("/handoff", true), Endpoint::Unknown);
         assert_eq!(Endpoint::find("/callback", true), Endpoint::Callback(None));
         assert_eq!(
             Endpoint::find("/callback/a", true),

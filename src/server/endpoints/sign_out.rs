@@ -6,14 +6,16 @@ use bytes::Bytes;
 use http::request::Parts as Head;
 use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
+use url::Url;
 
 use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
-use super::super::sign_in::cookie_fields;
+use super::super::sign_in::{cookie_fields, encode};
 use super::login::by_own_will;
 use super::parameter;
 use crate::base::body::{Body, BoxError};
 use crate::base::bounded_body::{self, ReadError};
+use crate::base::fault::Fault;
 use crate::gate::Authentication;
 use crate::model::context::{Audience, RequestContext};
 use crate::page::{ActionKind, SignOutConfirm, SignedOut};
@@ -33,14 +35,18 @@ impl Inner {
         head: &Head,
     ) -> Response<Body> {
         let query = context.target.query();
-        let (Ok(return_to), Ok(state)) = (parameter(query, "rd"), parameter(query, "state")) else {
+        let (Ok(return_to), Ok(state), Ok(code)) = (
+            parameter(query, "rd"),
+            parameter(query, "state"),
+            parameter(query, "next"),
+        ) else {
             return self.bad_request(context, manner);
         };
         let cookies = cookie_fields(&head.headers);
-        match self.gate.recognise(&cookies).await {
+        match self.gate.recognise(self.scope(context), &cookies).await {
             Authentication::SignedIn { session, ticket } => {
                 if by_own_will(head) {
-                    let return_to = self.safe_return_to(return_to.as_deref());
+                    let return_to = self.after_sign_out(context, return_to.as_deref());
                     return self
                         .end_session(context, manner, &session, &return_to)
                         .await;
@@ -56,11 +62,26 @@ impl Inner {
                 )
             }
             Authentication::Anonymous { .. } => {
+                // From another host, which ended the session.
+                if let Some(code) = code
+                    && self.is_public_host(&context.target.authority)
+                {
+                    match self.logout.passed_on(&code).await {
+                        Ok(Some(at_provider)) => {
+                            let mut response =
+                                render::redirect(StatusCode::SEE_OTHER, at_provider.as_str());
+                            self.clear_shown_ticket(context, head, &mut response);
+                            return response;
+                        }
+                        Ok(None) => {}
+                        Err(error) => return self.store_problem(context, manner, &error),
+                    }
+                }
                 // Back from the provider, or signed out already.
                 let place = state
                     .and_then(|state| self.logout.return_to(&state))
                     .or(return_to);
-                self.signed_out(manner, place.as_deref(), self.shows_a_ticket(head))
+                self.nobody_to_sign_out(context, manner, head, place.as_deref())
             }
             Authentication::Unavailable {
                 reason,
@@ -85,12 +106,12 @@ impl Inner {
         match self.proven_post(context, manner, head, body).await {
             Err(response) => response,
             Ok((Some(session), return_to)) => {
-                let return_to = self.safe_return_to(return_to.as_deref());
+                let return_to = self.after_sign_out(context, return_to.as_deref());
                 self.end_session(context, manner, &session, &return_to)
                     .await
             }
             Ok((None, return_to)) => {
-                self.signed_out(manner, return_to.as_deref(), self.shows_a_ticket(head))
+                self.nobody_to_sign_out(context, manner, head, return_to.as_deref())
             }
         }
     }
@@ -117,7 +138,7 @@ impl Inner {
             return Err(self.bad_request(context, manner));
         };
         let cookies = cookie_fields(&head.headers);
-        match self.gate.recognise(&cookies).await {
+        match self.gate.recognise(self.scope(context), &cookies).await {
             Authentication::SignedIn { session, ticket } => {
                 let token_fits =
                     csrf.is_some_and(|shown| self.logout.csrf_token_fits(&ticket, &shown));
@@ -154,22 +175,87 @@ impl Inner {
             Err(error) => return self.store_problem(context, manner, &error),
         };
         let mut response = match at_provider {
-            // A page that moves on, not a redirect: `form-action` of our own
-            // policy would stop a form that is redirected elsewhere.
-            Some(url) if manner.audience == Audience::Form => {
-                self.pages.redirecting(manner.language, url.as_str())
+            _ if self.hand_off_host(context).is_some() => {
+                let home = self.sign_out_at_home(context, at_provider, return_to).await;
+                self.onward(manner, &home)
             }
-            Some(url) => render::redirect(StatusCode::SEE_OTHER, url.as_str()),
-            None => self.signed_out(manner, Some(return_to), true),
+            Some(url) => self.onward(manner, url.as_str()),
+            None => self.signed_out(manner, Some(return_to)),
         };
-        render::set_cookies(&mut response, &[self.session_cookie.clear()]);
+        render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
+        response
+    }
+
+    /// Home's own cookie leads nowhere by now; it is cleared there, on the way
+    /// to the provider.
+    async fn sign_out_at_home(
+        &self,
+        context: &RequestContext,
+        at_provider: Option<Url>,
+        return_to: &str,
+    ) -> String {
+        let Some(at_provider) = at_provider else {
+            return self.home_sign_out(return_to);
+        };
+        match self.logout.pass_on(&at_provider).await {
+            Ok(code) => format!("{}/sign_out?next={code}", self.own_url),
+            Err(error) => {
+                tracing::warn!(
+                    reference = %context.reference,
+                    reason = error.reason(),
+                    "a sign-out goes to the provider without clearing the cookie at home"
+                );
+                at_provider.into()
+            }
+        }
+    }
+
+    fn home_sign_out(&self, return_to: &str) -> String {
+        format!("{}/sign_out?rd={}", self.own_url, encode(return_to))
+    }
+
+    /// Elsewhere. For a form a page that moves on, not a redirect:
+    /// `form-action` of our own policy would stop a form that is redirected
+    /// to another origin.
+    fn onward(&self, manner: Manner, url: &str) -> Response<Body> {
+        if manner.audience == Audience::Form {
+            self.pages.redirecting(manner.language, url)
+        } else {
+            render::redirect(StatusCode::SEE_OTHER, url)
+        }
+    }
+
+    /// The place to go to, as home reads it. The root of another host would
+    /// only begin a new sign-in: "/" stands for the page that says what
+    /// happened.
+    fn after_sign_out(&self, context: &RequestContext, asked: Option<&str>) -> String {
+        let asked = asked.filter(|asked| *asked != "/");
+        self.return_to_from(context, asked)
+    }
+
+    /// There is no session on this host. The person's own may live at home,
+    /// which asks before it ends.
+    fn nobody_to_sign_out(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        head: &Head,
+        place: Option<&str>,
+    ) -> Response<Body> {
+        let mut response = if self.hand_off_host(context).is_some() {
+            let place = self.after_sign_out(context, place);
+            self.onward(manner, &self.home_sign_out(&place))
+        } else {
+            self.signed_out(manner, place)
+        };
+        self.clear_shown_ticket(context, head, &mut response);
         response
     }
 
     /// To the place that was asked for, else the page that says so.
-    fn signed_out(&self, manner: Manner, place: Option<&str>, clear: bool) -> Response<Body> {
+    fn signed_out(&self, manner: Manner, place: Option<&str>) -> Response<Body> {
         let place = self.safe_return_to(place);
-        let mut response = if place == "/" {
+        if place == "/" {
             self.pages.signed_out(
                 manner.language,
                 &SignedOut {
@@ -179,18 +265,25 @@ impl Inner {
             )
         } else {
             render::redirect(StatusCode::SEE_OTHER, &place)
-        };
-        if clear {
-            render::set_cookies(&mut response, &[self.session_cookie.clear()]);
         }
-        response
+    }
+
+    fn clear_shown_ticket(
+        &self,
+        context: &RequestContext,
+        head: &Head,
+        response: &mut Response<Body>,
+    ) {
+        if self.shows_a_ticket(context, head) {
+            render::set_cookies(response, &[self.session_cookie(context).clear()]);
+        }
     }
 
     /// Whether there is a cookie to clear. A cross-site request comes without
     /// it (SameSite): clearing it then would let any site sign people out.
-    pub(super) fn shows_a_ticket(&self, head: &Head) -> bool {
+    pub(super) fn shows_a_ticket(&self, context: &RequestContext, head: &Head) -> bool {
         let cookies = cookie_fields(&head.headers);
-        !self.session_cookie.find(cookies).is_empty()
+        !self.session_cookie(context).find(cookies).is_empty()
     }
 
     fn origin_is_own(&self, context: &RequestContext, head: &Head) -> bool {

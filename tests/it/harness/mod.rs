@@ -21,5 +21,6 @@ pub mod scene;
 pub mod secrets;
 pub mod until;
 pub mod upstream;
+pub mod websocket;
 pub mod wire;
 pub mod zipline;

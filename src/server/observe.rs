@@ -1,0 +1,67 @@
+//! What is told about a decision besides the answer itself: the rule in the
+//! access log, the header for admins, the shadow policy's opinion. None of it
+//! changes an answer, and all of it is off unless configured.
+
+use http::HeaderValue;
+
+use super::service::{Inner, Trail};
+use super::shadow::Outcome;
+use super::trace::rule_word;
+use crate::base::fault::Fault;
+use crate::gate::Verdict;
+use crate::model::context::RequestContext;
+use crate::model::identity::Identity;
+use crate::route::Route;
+
+impl Inner {
+    /// The value of the decision header, if this person may see it.
+    pub(super) fn observe(
+        &self,
+        context: &RequestContext,
+        route: &Route,
+        verdict: &Verdict,
+        trail: &mut Trail,
+    ) -> Option<HeaderValue> {
+        if !self.trace.is_on() && !self.log_decisions && self.shadow.is_none() {
+            return None;
+        }
+        let id = &route.config.id;
+        let lane = route.policy.lane(&context.target);
+        if self.log_decisions {
+            trail.rule = Some(rule_word(&lane));
+            trail.lane = Some(lane.lane().as_str());
+        }
+        let (identity, outcome, decision, reason) = seen(verdict)?;
+        if let Some(shadow) = &self.shadow {
+            shadow.judge(context, identity, id, outcome);
+        }
+        self.trace.of(identity, id, &lane, decision, reason)
+    }
+}
+
+type Seen<'a> = (
+    Option<&'a Identity>,
+    Outcome,
+    &'static str,
+    Option<&'static str>,
+);
+
+/// `None` where nothing was decided.
+fn seen(verdict: &Verdict) -> Option<Seen<'_>> {
+    match verdict {
+        Verdict::Admitted { permit, session } => Some((
+            session.as_ref().map(|session| &*session.identity),
+            Outcome::Permit(permit.lane()),
+            "permit",
+            None,
+        )),
+        Verdict::SignIn { ended, .. } => Some((None, Outcome::SignIn, "sign_in", *ended)),
+        Verdict::Denied { reason, session } => Some((
+            session.as_ref().map(|session| &*session.identity),
+            Outcome::Deny,
+            "deny",
+            Some(reason.reason()),
+        )),
+        Verdict::Unavailable { .. } => None,
+    }
+}

@@ -1,0 +1,176 @@
+//! A second policy beside the real one: judged for the same request and the
+//! same person, never obeyed.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use super::place::{Place, place};
+use crate::base::clock::{Clock, Timestamp};
+use crate::base::fault::Fault;
+use crate::config::checked;
+use crate::model::access::Lane;
+use crate::model::context::RequestContext;
+use crate::model::identity::Identity;
+use crate::policy::Decision;
+use crate::route::RouteTable;
+use crate::telemetry::Telemetry;
+
+/// One log line in this time for each kind of difference.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What a policy makes of a request, as metrics and the log call it. Lanes
+/// are told apart: the same application page without an identity is not the
+/// same answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Outcome {
+    Permit(Lane),
+    SignIn,
+    Deny,
+    /// Only the shadow: the real policy was asked because a route was found.
+    NoRoute,
+    UnknownHost,
+    Own,
+}
+
+impl Outcome {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Permit(Lane::Session) => "permit_session",
+            Self::Permit(Lane::Public) => "permit_public",
+            Self::Permit(Lane::Deny) | Self::Deny => "deny",
+            Self::SignIn => "sign_in",
+            Self::NoRoute => "no_route",
+            Self::UnknownHost => "unknown_host",
+            Self::Own => "own",
+        }
+    }
+}
+
+pub(super) struct Shadow {
+    routes: RouteTable,
+    prefix: String,
+    /// As messages name it.
+    file: String,
+    clock: Clock,
+    telemetry: Telemetry,
+    /// Bounded: routes of the configuration times kinds of difference.
+    noted: Mutex<HashMap<(String, Outcome, Outcome), Noted>>,
+}
+
+/// Since the last line.
+struct Noted {
+    last: Timestamp,
+    unwritten: u64,
+}
+
+/// What the second policy would have done.
+struct Judgement {
+    outcome: Outcome,
+    reason: &'static str,
+    route: Option<String>,
+    rule: Option<usize>,
+}
+
+impl Shadow {
+    pub(super) fn new(shadow: &checked::Shadow, clock: Clock, telemetry: Telemetry) -> Self {
+        Self {
+            routes: RouteTable::compile(&shadow.config),
+            prefix: shadow.config.server.prefix.clone(),
+            file: shadow.file.display().to_string(),
+            clock,
+            telemetry,
+            noted: Mutex::default(),
+        }
+    }
+
+    /// Judges what the real policy decided as `real`. Where the real lane
+    /// does not ask who somebody is, neither does this: there it judges a
+    /// request of nobody.
+    pub(super) fn judge(
+        &self,
+        context: &RequestContext,
+        identity: Option<&Identity>,
+        route: &str,
+        real: Outcome,
+    ) {
+        let other = self.judgement(context, identity);
+        if other.outcome == real {
+            return;
+        }
+        let (from, to) = (real.as_str(), other.outcome.as_str());
+        self.telemetry.shadow_difference(route, from, to);
+        if let Some(count) = self.due(route, real, other.outcome) {
+            tracing::info!(
+                reference = %context.reference,
+                route.name = route,
+                from,
+                to,
+                count,
+                method = context.target.method.as_str(),
+                path = context.target.path(),
+                shadow.file = self.file,
+                shadow.route = other.route,
+                shadow.rule = other.rule,
+                shadow.reason = other.reason,
+                "the shadow policy would decide otherwise"
+            );
+        }
+    }
+
+    fn judgement(&self, context: &RequestContext, identity: Option<&Identity>) -> Judgement {
+        let of_place = |outcome| Judgement {
+            outcome,
+            reason: "",
+            route: None,
+            rule: None,
+        };
+        let route = match place(&self.routes, &self.prefix, &context.target) {
+            Place::Route(route) => route,
+            Place::UnknownHost => return of_place(Outcome::UnknownHost),
+            Place::NoRoute => return of_place(Outcome::NoRoute),
+            Place::Own(_) => return of_place(Outcome::Own),
+        };
+        let lane = route.policy.lane(&context.target);
+        let (outcome, reason) = match lane.decide(identity) {
+            // Dropped here: a permit of this policy buys nothing.
+            Decision::Permit(permit) => (Outcome::Permit(permit.lane()), ""),
+            Decision::SignIn { .. } => (Outcome::SignIn, ""),
+            Decision::Deny(reason) => (Outcome::Deny, reason.reason()),
+        };
+        Judgement {
+            outcome,
+            reason,
+            route: Some(route.config.id.clone()),
+            rule: lane.rule().map(|(index, _)| index),
+        }
+    }
+
+    /// How many differences of this kind a line would stand for, if one is
+    /// due now.
+    fn due(&self, route: &str, from: Outcome, to: Outcome) -> Option<u64> {
+        let now = self.clock.now();
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        match noted.entry((route.to_owned(), from, to)) {
+            Entry::Vacant(entry) => {
+                entry.insert(Noted {
+                    last: now,
+                    unwritten: 0,
+                });
+                Some(1)
+            }
+            Entry::Occupied(mut entry) => {
+                let noted = entry.get_mut();
+                noted.unwritten += 1;
+                if now.as_millis().saturating_sub(noted.last.as_millis())
+                    < u64::try_from(QUIET.as_millis()).unwrap_or(u64::MAX)
+                {
+                    return None;
+                }
+                noted.last = now;
+                Some(std::mem::take(&mut noted.unwritten))
+            }
+        }
+    }
+}
