@@ -75,19 +75,25 @@ pub(super) fn check(
                 Lane::Deny => "refuses it",
                 _ => continue,
             };
-            findings.error(
-                &format!("provider.{}.issuer", provider.id),
-                format!(
-                    "{method} {path} is part of signing in there, and route.{} {hindrance}: nobody could ever get a session",
-                    route.id
-                ),
-                format!(
-                    "put {{ path = \"{}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
-                    path,
-                    route.id,
-                    ways(&issuer, is_gitea(&routes)),
-                ),
+            let key = format!("provider.{}.issuer", provider.id);
+            let what = format!(
+                "{method} {path} is part of signing in there, and route.{} {hindrance}: nobody could ever get a session",
+                route.id
             );
+            let cure = format!(
+                "put {{ path = \"{path}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
+                route.id,
+                ways(&issuer, is_gitea(&routes)),
+            );
+            let named =
+                |written: &RouteHost| matches!(written, RouteHost::Exact(exact) if *exact == host);
+            if route.hosts.iter().any(named) {
+                findings.error(&key, what, cure);
+            } else {
+                // below a wildcard; whether that name leads here is not known
+                findings.warning(&key, what, cure);
+                break;
+            }
         }
     }
 }
@@ -125,7 +131,8 @@ fn is_gitea(routes: &[&Route]) -> bool {
 }
 
 /// The routes that answer for `host`: the most specific spelling of it
-/// decides alone.
+/// decides alone. A route for every host (`"*"`) does not say that this one
+/// leads here; names below a wildcard do.
 fn routes_of<'a>(routes: &'a [Route], host: &Authority) -> Vec<&'a Route> {
     let rank = |route: &Route| {
         let fits = |written: &RouteHost| match written {
@@ -135,7 +142,7 @@ fn routes_of<'a>(routes: &'a [Route], host: &Authority) -> Vec<&'a Route> {
                 let is_below = inner.is_some_and(|inner| inner.len() > 1 && inner.ends_with('.'));
                 (is_below && domain.port == host.port).then_some(domain.host.len())
             }
-            RouteHost::Any => Some(0),
+            RouteHost::Any => None,
         };
         route.hosts.iter().filter_map(fits).max()
     };
@@ -177,17 +184,17 @@ fn ways(issuer: &Url, gitea: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Problems, parse};
+    use super::super::{Problem, Problems, parse};
 
     /// One host; the lines of `route` follow its upstream and access.
-    fn read(issuer: &str, route: &str) -> Result<(), Problems> {
+    fn read(issuer: &str, route: &str) -> Result<Vec<Problem>, Problems> {
         let text = format!(
             "server.public_url = \"https://git.example.com\"\n\
              [provider.main]\nkind = \"oidc\"\nissuer = \"{issuer}\"\nclient_id = \"vestibule\"\n\
              [route.git]\nupstream = \"http://127.0.0.1:3000\"\naccess = \"signed-in\"\n{route}\n"
         );
         let folder = tempfile::tempdir().unwrap();
-        parse(&text, "vestibule.toml", &[], folder.path()).map(|_| ())
+        parse(&text, "vestibule.toml", &[], folder.path()).map(|loaded| loaded.warnings)
     }
 
     #[track_caller]
@@ -272,16 +279,16 @@ mod tests {
     #[test]
     fn the_most_specific_host_decides() {
         let wide = "host = \"*.example.com\"\n[session]\ncookie_domain = \"example.com\"";
-        refuses(
-            "https://id.example.com",
-            wide,
-            "/.well-known/openid-configuration",
-        );
+        let warnings = read("https://id.example.com", wide).unwrap();
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(warnings[0].key, "provider.main.issuer");
         let own = format!(
             "{wide}\n[route.id]\nhost = \"id.example.com\"\nupstream = \"http://127.0.0.1:8080\"\nrules = [{{ path = \"/*\", lane = \"public\" }}]"
         );
-        assert!(read("https://id.example.com", &own).is_ok());
-        assert!(read("https://example.com", wide).is_ok());
+        assert_eq!(read("https://id.example.com", &own).unwrap(), []);
+        assert_eq!(read("https://example.com", wide).unwrap(), []);
+        let any = "[route.rest]\nhost = \"*\"\nupstream = \"http://127.0.0.1:8080\"\nrules = [{ path = \"/*\", lane = \"deny\" }]";
+        assert_eq!(read("https://id.example.com", any).unwrap(), []);
     }
 
     #[test]
