@@ -209,6 +209,7 @@ fn arrives_signed_in(hosts: &[RouteHost], around: &Surroundings<'_>) -> bool {
         RouteHost::Exact(authority) => {
             authority.host != home.host && super::session::is_within(&authority.host, domain)
         }
+        RouteHost::Below(authority) => super::session::is_within(&authority.host, domain),
         RouteHost::Any => false,
     })
 }

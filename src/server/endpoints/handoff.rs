@@ -11,7 +11,7 @@ use super::parameter;
 use crate::base::body::Body;
 use crate::base::fault::Fault;
 use crate::gate::Authentication;
-use crate::login::{HandOffError, HandOffRequest, Wish};
+use crate::login::{HandOffError, HandOffRequest, HandedOff, Wish};
 use crate::model::context::{Audience, RequestContext};
 use crate::model::identity::ProviderId;
 use crate::page::ActionKind;
