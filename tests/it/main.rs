@@ -19,9 +19,13 @@ mod identity;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod lanes;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod proxying;
 #[cfg(test)]
