@@ -3,8 +3,6 @@
 //! replicas, the flight serialises this process. Work is detached from the
 //! request that caused it: a browser that goes away loses nothing.
 
-mod at_once;
-
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,15 +49,15 @@ impl Settings {
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Refresher {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     sessions: Arc<Sessions>,
     providers: Arc<Providers>,
     telemetry: Telemetry,
-    clock: Clock,
-    settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
     flights: Flights,
     control: Handle,
 }
@@ -121,7 +119,10 @@ impl Refresher {
         self.inner.flights.count()
     }
 
-    fn launch(&self, session: &Session) -> tokio::sync::watch::Receiver<Option<Freshness>> {
+    pub(super) fn launch(
+        &self,
+        session: &Session,
+    ) -> tokio::sync::watch::Receiver<Option<Freshness>> {
         match self.inner.flights.board(session.id) {
             Boarding::Passenger(result) => result,
             Boarding::Pilot(pilot, result) => {
@@ -145,7 +146,7 @@ fn still_under_way() -> Freshness {
 }
 
 impl Inner {
-    fn due(&self, session: &Session) -> Due {
+    pub(super) fn due(&self, session: &Session) -> Due {
         let skew_max = self
             .providers
             .get(&session.identity.provider)

@@ -1,6 +1,7 @@
 //! A session for those who also do without: nothing is waited for.
 
-use super::{Due, Refresher};
+use super::due::Due;
+use super::refresher::Refresher;
 use crate::session::sessions::Session;
 
 impl Refresher {
