@@ -163,14 +163,42 @@ impl Shadow {
             Entry::Occupied(mut entry) => {
                 let noted = entry.get_mut();
                 noted.unwritten += 1;
-                if now.as_millis().saturating_sub(noted.last.as_millis())
-                    < u64::try_from(QUIET.as_millis()).unwrap_or(u64::MAX)
-                {
+                if now.since(noted.last) < QUIET {
                     return None;
                 }
                 noted.last = now;
                 Some(std::mem::take(&mut noted.unwritten))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_of_a_kind_a_minute_that_counts_the_rest() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "server.public_url = \"https://a.test\"\n\
+             [provider.main]\nkind = \"oidc\"\nissuer = \"https://id.test\"\nclient_id = \"v\"\n\
+             [route.app]\nupstream = \"http://127.0.0.1:1\"\naccess = \"signed-in\"\n";
+        let loaded = crate::config::parse(text, "next.toml", &[], folder.path()).unwrap();
+        let config = checked::Shadow {
+            file: "next.toml".into(),
+            config: Box::new(loaded.config),
+        };
+        let clock = Clock::movable();
+        let shadow = Shadow::new(&config, clock.clone(), Telemetry::new(None));
+        let permit = Outcome::Permit(Lane::Session);
+        let due = |from, to| shadow.due("app", from, to);
+        assert_eq!(due(permit, Outcome::Deny), Some(1));
+        assert_eq!(due(permit, Outcome::Deny), None);
+        assert_eq!(due(permit, Outcome::SignIn), Some(1), "another kind");
+        clock.advance(59_000);
+        assert_eq!(due(permit, Outcome::Deny), None);
+        clock.advance(1_000);
+        assert_eq!(due(permit, Outcome::Deny), Some(3));
+        assert_eq!(due(permit, Outcome::Deny), None);
     }
 }
