@@ -275,7 +275,7 @@ impl Inner {
             .admit(route, context, &head.headers, scope, &cookies)
             .await;
         drop(cookies);
-        let trace = self.observe(context, route, &verdict, trail);
+        let trace = self.observe(context, &head.headers, route, &verdict, trail);
         let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
