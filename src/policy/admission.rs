@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use serde_json::Value;
 
 use super::decision::DenyReason;
 use crate::model::access::{Access, AccessRule};
-use crate::model::identity::{Groups, Identity};
+use crate::model::identity::{Groups, Identity, ProviderId};
 
 /// Who asks, and from where.
 #[derive(Debug, Clone, Copy)]
@@ -18,11 +19,24 @@ pub(super) struct Person<'a> {
 
 /// Whether a rule speaks of a person.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fit {
+pub(super) enum Fit {
     Yes,
     No,
     /// Nobody can tell, and what a refusal should say about it.
     Unknown(DenyReason),
+}
+
+/// One key of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Condition<'a> {
+    Provider(&'a ProviderId),
+    Networks,
+    Subjects,
+    Usernames,
+    /// `emails` and `email_domains` together.
+    Email,
+    Claim(&'a str, &'a [String]),
+    Groups,
 }
 
 impl Fit {
@@ -73,7 +87,20 @@ pub(super) fn spares(deny: &[AccessRule], person: Person<'_>) -> Result<(), Deny
 
 /// Every key that is present must match. A rule without keys speaks of
 /// nobody: it would otherwise speak of everybody.
-fn fit(rule: &AccessRule, person: Person<'_>) -> Fit {
+pub(super) fn fit(rule: &AccessRule, person: Person<'_>) -> Fit {
+    let mut so_far = None;
+    each_condition(rule, person, |_, fit| {
+        so_far = Some(so_far.map_or(fit, |before: Fit| before.and(fit)));
+    });
+    so_far.unwrap_or(Fit::No)
+}
+
+/// Judges each key that is present.
+pub(super) fn each_condition<'r>(
+    rule: &'r AccessRule,
+    person: Person<'_>,
+    mut judged: impl FnMut(Condition<'r>, Fit),
+) {
     let AccessRule {
         provider,
         groups,
@@ -85,39 +112,41 @@ fn fit(rule: &AccessRule, person: Person<'_>) -> Fit {
         client_networks,
     } = rule;
     let identity = person.identity;
-    let mut says_something = false;
-    let mut so_far = Fit::Yes;
-    let mut also = |written: bool, judge: &dyn Fn() -> Fit| {
-        if written {
-            says_something = true;
-            so_far = so_far.and(judge());
-        }
-    };
-    also(provider.is_some(), &|| {
-        Fit::of(provider.as_ref() == Some(&identity.provider))
-    });
-    also(!client_networks.is_empty(), &|| {
-        let within = |network: &ipnet::IpNet| network.contains(&person.client.to_canonical());
-        Fit::of(client_networks.iter().any(within))
-    });
-    also(!subjects.is_empty(), &|| {
-        Fit::of(subjects.contains(&identity.subject))
-    });
-    also(!usernames.is_empty(), &|| match &identity.username {
-        Some(name) => Fit::of(usernames.contains(name)),
-        None => Fit::Unknown(DenyReason::NotAdmitted),
-    });
-    also(!emails.is_empty() || !email_domains.is_empty(), &|| {
-        email_fit(identity, emails, email_domains)
-    });
-    for (name, wanted) in claims {
-        also(true, &|| claim_fit(identity.claims.get(name), wanted));
+    if let Some(provider) = provider {
+        let same = *provider == identity.provider;
+        judged(Condition::Provider(provider), Fit::of(same));
     }
-    also(!groups.is_empty(), &|| match &identity.groups {
-        Groups::Unknown => Fit::Unknown(DenyReason::GroupsUnknown),
-        Groups::Known(has) => Fit::of(has.iter().any(|group| groups.contains(group))),
-    });
-    if says_something { so_far } else { Fit::No }
+    if !client_networks.is_empty() {
+        let within = |network: &IpNet| network.contains(&person.client.to_canonical());
+        let fits = client_networks.iter().any(within);
+        judged(Condition::Networks, Fit::of(fits));
+    }
+    if !subjects.is_empty() {
+        let fits = subjects.contains(&identity.subject);
+        judged(Condition::Subjects, Fit::of(fits));
+    }
+    if !usernames.is_empty() {
+        let fit = match &identity.username {
+            Some(name) => Fit::of(usernames.contains(name)),
+            None => Fit::Unknown(DenyReason::NotAdmitted),
+        };
+        judged(Condition::Usernames, fit);
+    }
+    if !emails.is_empty() || !email_domains.is_empty() {
+        let fit = email_fit(identity, emails, email_domains);
+        judged(Condition::Email, fit);
+    }
+    for (name, wanted) in claims {
+        let fit = claim_fit(identity.claims.get(name), wanted);
+        judged(Condition::Claim(name, wanted), fit);
+    }
+    if !groups.is_empty() {
+        let fit = match &identity.groups {
+            Groups::Unknown => Fit::Unknown(DenyReason::GroupsUnknown),
+            Groups::Known(has) => Fit::of(has.iter().any(|group| groups.contains(group))),
+        };
+        judged(Condition::Groups, fit);
+    }
 }
 
 /// An address that nobody vouches for, or none at all, might be any.

@@ -19,12 +19,12 @@ pub struct LaneMatch<'a> {
     rule: Option<(usize, &'a LaneRule)>,
     /// The rule for another reading of the same path: an upstream may have
     /// that one, so both must let pass.
-    also: Option<&'a LaneRule>,
+    also: Option<(usize, &'a LaneRule)>,
     preflight: bool,
 }
 
 /// What of a request the rules look at.
-struct Asked<'a> {
+pub(super) struct Asked<'a> {
     target: &'a Target,
     headers: &'a HeaderMap,
     reading: Option<Cow<'a, str>>,
@@ -37,16 +37,12 @@ impl RoutePolicy {
     ///
     /// A target that [`RoutePolicy::takes`] refuses must not come here.
     pub fn lane<'a>(&'a self, target: &Target, headers: &HeaderMap) -> LaneMatch<'a> {
-        let mut asked = Asked {
-            target,
-            headers,
-            reading: None,
-        };
+        let mut asked = Asked::new(target, headers);
         let mut numbered = self.rules.iter().enumerate();
         let rule = numbered.find(|(_, rule)| asked.as_written(rule) || asked.leniently(rule));
         let also = match rule {
             Some((index, rule)) if !rule.lane.is_open() => {
-                asked.other_reading(rule, &self.rules[index + 1..])
+                asked.other_reading(rule, &self.rules, index + 1)
             }
             _ => None,
         };
@@ -55,7 +51,7 @@ impl RoutePolicy {
             && asked.is_grantable()
             && is_preflight(&target.method, headers)
             && !rule.is_some_and(|(_, rule)| denied(rule))
-            && !also.is_some_and(denied);
+            && !also.is_some_and(|(_, rule)| denied(rule));
         LaneMatch {
             policy: self,
             rule,
@@ -66,8 +62,16 @@ impl RoutePolicy {
 }
 
 impl<'a> Asked<'a> {
+    pub(super) const fn new(target: &'a Target, headers: &'a HeaderMap) -> Self {
+        Self {
+            target,
+            headers,
+            reading: None,
+        }
+    }
+
     /// Byte for byte. Open lanes want a path of one reading.
-    fn as_written(&self, rule: &LaneRule) -> bool {
+    pub(super) fn as_written(&self, rule: &LaneRule) -> bool {
         let path = rule.path.matches(self.target.path());
         if !rule.lane.is_open() {
             return path && guarded_method(&rule.methods, &self.target.method);
@@ -83,7 +87,7 @@ impl<'a> Asked<'a> {
     }
 
     /// As the most lenient upstream could read it; never to open a lane.
-    fn leniently(&mut self, rule: &LaneRule) -> bool {
+    pub(super) fn leniently(&mut self, rule: &LaneRule) -> bool {
         if rule.lane.is_open() || !guarded_method(&rule.methods, &self.target.method) {
             return false;
         }
@@ -101,20 +105,22 @@ impl<'a> Asked<'a> {
     fn other_reading<'r>(
         &mut self,
         found: &LaneRule,
-        later: &'r [LaneRule],
-    ) -> Option<&'r LaneRule> {
+        rules: &'r [LaneRule],
+        from: usize,
+    ) -> Option<(usize, &'r LaneRule)> {
+        let mut later = rules.iter().enumerate().skip(from);
         let rule = match (self.as_written(found), self.leniently(found)) {
-            (true, false) => later.iter().find(|rule| self.leniently(rule)),
-            (false, true) => later.iter().find(|rule| self.as_written(rule)),
+            (true, false) => later.find(|(_, rule)| self.leniently(rule)),
+            (false, true) => later.find(|(_, rule)| self.as_written(rule)),
             _ => None,
         };
-        rule.filter(|rule| !rule.lane.is_open())
+        rule.filter(|(_, rule)| !rule.lane.is_open())
     }
 }
 
 /// Exact. Without a list, every method that HTTP itself defines: what we have
 /// no name for needs a session.
-fn granted_method(listed: &[Method], method: &Method) -> bool {
+pub(super) fn granted_method(listed: &[Method], method: &Method) -> bool {
     const KNOWN: [Method; 7] = [
         Method::GET,
         Method::HEAD,
@@ -186,6 +192,15 @@ impl<'a> LaneMatch<'a> {
         self.rule.filter(|_| !self.preflight)
     }
 
+    pub(super) const fn is_preflight(&self) -> bool {
+        self.preflight
+    }
+
+    /// The rule for another reading of the path, if it narrows as well.
+    pub(super) const fn also(&self) -> Option<(usize, &'a LaneRule)> {
+        self.also
+    }
+
     /// Open lanes and deny are decided without asking who it is, but that the
     /// optional lane tells its upstream if it may. A rule's access is ANDed
     /// with the route's. Nothing here may be kept for the next request: it
@@ -228,28 +243,28 @@ impl<'a> LaneMatch<'a> {
         }
     }
 
-    fn denies_other_reading(&self) -> bool {
-        self.also.is_some_and(|rule| rule.lane == Lane::Deny)
+    pub(super) fn denies_other_reading(&self) -> bool {
+        self.also.is_some_and(|(_, rule)| rule.lane == Lane::Deny)
     }
 
     fn unauthenticated(&self) -> Unauthenticated {
-        let mut rules = self.guards().map(|rule| rule.unauthenticated);
+        let mut rules = self.guards().map(|(_, rule)| rule.unauthenticated);
         rules
             .find(|one| *one == Unauthenticated::Status401)
             .unwrap_or_default()
     }
 
-    fn guards(&self) -> impl Iterator<Item = &'a LaneRule> {
-        let first = self.rule.map(|(_, rule)| rule);
-        first.into_iter().chain(self.also)
+    /// The rules whose conditions all count, with their indexes.
+    pub(super) fn guards(&self) -> impl Iterator<Item = (usize, &'a LaneRule)> {
+        self.rule.into_iter().chain(self.also)
     }
 
     fn admits(&self, person: Person<'_>) -> Result<(), DenyReason> {
         spares(&self.policy.deny, person)?;
-        for rule in self.guards() {
+        for (_, rule) in self.guards() {
             spares(&rule.deny, person)?;
         }
-        let of_rules = self.guards().filter_map(|rule| rule.access.as_ref());
+        let of_rules = self.guards().filter_map(|(_, rule)| rule.access.as_ref());
         let mut said = false;
         for access in self.policy.access.iter().chain(of_rules) {
             said = true;

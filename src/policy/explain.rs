@@ -4,26 +4,40 @@
 //! here asks them and then names the conditions that they judged. Patterns
 //! without ".." make sure that a new condition cannot be forgotten.
 
-use std::fmt;
+use std::net::IpAddr;
 
+use http::HeaderMap;
+
+use super::admission::{self, Fit, Person, fit};
 use super::compile::RoutePolicy;
 use super::decision::Decision;
-use super::evaluate::{
-    LaneMatch, email_fits, guarded_method, names_a_method, public_method, rule_admits, rule_matches,
-};
+use super::evaluate::{self, LaneMatch, granted_method, guarded_method, names_a_method};
+use super::shortfall::{Mismatch, Shortfall, shortfalls};
 use crate::model::access::{Access, AccessRule, Lane, LaneRule};
-use crate::model::identity::{Groups, Identity, ProviderId};
+use crate::model::identity::Identity;
 use crate::model::target::Target;
 
 /// The way to a decision.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Explanation {
+    /// A CORS preflight that passes the rules by; then there are no steps.
+    pub preflight: bool,
     /// One step per rule, up to the one that decided.
     pub rules: Vec<RuleStep>,
+    /// A further rule that fits another reading of the same path, and so
+    /// narrows as well.
+    pub also: Option<usize>,
+    /// That further rule denies, whoever asks.
+    pub also_denies: bool,
     pub lane: Lane,
-    /// What was asked of the identity: the route's access, then the rule's.
+    /// Whom `deny` names: the route's, then the rules'. Empty where nobody's
+    /// identity counts.
+    pub deny: Vec<DenyStep>,
+    /// What was asked of the identity: the route's access, then the rules'.
     /// Empty where nobody's identity counts.
     pub access: Vec<AccessStep>,
+    /// Whether the client's address was looked at.
+    pub networks: bool,
     pub decision: Decision,
 }
 
@@ -35,36 +49,31 @@ pub struct RuleStep {
     pub mismatches: Vec<Mismatch>,
 }
 
-/// Why a rule is not about a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mismatch {
-    Method,
-    Path,
-    /// The path fits, but not in the one spelling that a granting rule takes.
-    Spelling,
-    /// The query names another method.
-    MethodInQuery,
-}
-
-impl fmt::Display for Mismatch {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Method => "the method is not listed",
-            Self::Path => "the path does not fit",
-            Self::Spelling => {
-                "the path is spelt in a way that a lenient server could read differently"
-            }
-            Self::MethodInQuery => "the query has the key _method, which some frameworks obey",
-        })
-    }
-}
-
-/// Whose access was asked.
+/// Whose conditions were asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     Route,
-    /// The rule that decided.
-    Rule,
+    /// A rule that matched, counted from 0.
+    Rule(usize),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DenyStep {
+    pub asked: Asked,
+    pub outcome: DenyOutcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DenyOutcome {
+    /// No entry names them, nor could.
+    Spared,
+    /// Entry `index` names them.
+    Named { index: usize },
+    /// Entry `index` could name them: nobody can tell these.
+    CouldBe {
+        index: usize,
+        unknown: Vec<Shortfall>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,140 +95,159 @@ pub enum AccessOutcome {
     Refused(Vec<Vec<Shortfall>>),
 }
 
-/// A condition of an access rule that an identity does not meet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Shortfall {
-    /// The rule has no condition, and so admits nobody.
-    SaysNothing,
-    Provider {
-        wanted: ProviderId,
-    },
-    EmailMissing,
-    /// The provider does not vouch for it: unknown, not wrong.
-    EmailUnverified,
-    Email {
-        emails: Vec<String>,
-        domains: Vec<String>,
-    },
-    /// The provider did not tell them: unknown, not wrong.
-    GroupsUnknown,
-    Groups {
-        wanted: Vec<String>,
-    },
-}
-
-impl fmt::Display for Shortfall {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SaysNothing => f.write_str("the rule has no condition"),
-            Self::Provider { wanted } => write!(f, "not signed in with provider {wanted}"),
-            Self::EmailMissing => f.write_str("no usable mail address is known"),
-            Self::EmailUnverified => {
-                f.write_str("the provider has not verified the mail address, so it does not count")
-            }
-            Self::Email { emails, domains } => {
-                f.write_str("the mail address is not")?;
-                if !emails.is_empty() {
-                    write!(f, " {}", emails.join(" or "))?;
-                }
-                if !emails.is_empty() && !domains.is_empty() {
-                    f.write_str(" and")?;
-                }
-                if !domains.is_empty() {
-                    write!(f, " at {}", domains.join(" or "))?;
-                }
-                Ok(())
-            }
-            Self::GroupsUnknown => {
-                f.write_str("the provider did not tell the groups, and unknown never admits")
-            }
-            Self::Groups { wanted } => write!(f, "not in {}", wanted.join(" or ")),
-        }
-    }
-}
-
 impl RoutePolicy {
-    /// What `self.lane(target).decide(identity)` answers, and the steps that
-    /// led there. Not for the request path: it allocates.
-    pub fn explain(&self, target: &Target, identity: Option<&Identity>) -> Explanation {
-        let lane = self.lane(target);
+    /// What `self.lane(target, headers).decide(identity, client)` answers, and
+    /// the steps that led there. Not for the request path: it allocates.
+    pub fn explain(
+        &self,
+        target: &Target,
+        headers: &HeaderMap,
+        identity: Option<&Identity>,
+        client: IpAddr,
+    ) -> Explanation {
+        let lane = self.lane(target, headers);
         let decided_by = lane.rule().map(|(index, _)| index);
-        let before = decided_by.unwrap_or(self.rules.len());
+        let before = match decided_by {
+            _ if lane.is_preflight() => 0,
+            Some(index) => index,
+            None => self.rules.len(),
+        };
         let mut rules: Vec<RuleStep> = self.rules[..before]
             .iter()
             .enumerate()
             .map(|(index, rule)| RuleStep {
                 index,
-                mismatches: mismatches(rule, target),
+                mismatches: mismatches(rule, target, headers),
             })
             .collect();
         rules.extend(decided_by.map(|index| RuleStep {
             index,
             mismatches: Vec::new(),
         }));
+        let person = identity
+            .filter(|_| lane.lane().knows_people())
+            .map(|identity| Person { identity, client });
+        let (deny, access, networks) = match person {
+            Some(person) => (
+                lane.deny_steps(person),
+                lane.access_steps(person),
+                lane.asks_for_networks(),
+            ),
+            None => (Vec::new(), Vec::new(), false),
+        };
         Explanation {
+            preflight: lane.is_preflight(),
             rules,
+            also: lane.also().map(|(index, _)| index),
+            also_denies: lane.lane() == Lane::Session && lane.denies_other_reading(),
             lane: lane.lane(),
-            access: identity.map_or_else(Vec::new, |identity| lane.access_steps(identity)),
-            decision: lane.decide(identity),
+            deny,
+            access,
+            networks,
+            decision: lane.decide(identity, client),
         }
     }
 }
 
 impl LaneMatch<'_> {
-    fn access_steps(&self, identity: &Identity) -> Vec<AccessStep> {
-        match self.lane() {
-            Lane::Public | Lane::Deny => return Vec::new(),
-            Lane::Session => {}
-        }
+    fn deny_lists(&self) -> impl Iterator<Item = (Asked, &[AccessRule])> {
+        let of_rules = self
+            .guards()
+            .map(|(index, rule)| (Asked::Rule(index), &rule.deny[..]));
+        std::iter::once((Asked::Route, &self.policy.deny[..]))
+            .chain(of_rules)
+            .filter(|(_, deny)| !deny.is_empty())
+    }
+
+    fn accesses(&self) -> impl Iterator<Item = (Asked, &Access)> {
+        let of_rules = self
+            .guards()
+            .filter_map(|(index, rule)| Some((Asked::Rule(index), rule.access.as_ref()?)));
         let of_route = self.policy.access.as_ref();
-        let of_rule = self.rule().and_then(|(_, rule)| rule.access.as_ref());
-        [(Asked::Route, of_route), (Asked::Rule, of_rule)]
+        of_route
+            .map(|access| (Asked::Route, access))
             .into_iter()
-            .filter_map(|(asked, access)| {
-                let outcome = outcome(access?, identity);
-                Some(AccessStep { asked, outcome })
+            .chain(of_rules)
+    }
+
+    fn deny_steps(&self, person: Person<'_>) -> Vec<DenyStep> {
+        self.deny_lists()
+            .map(|(asked, deny)| DenyStep {
+                asked,
+                outcome: deny_outcome(deny, person),
             })
             .collect()
     }
+
+    fn access_steps(&self, person: Person<'_>) -> Vec<AccessStep> {
+        self.accesses()
+            .map(|(asked, access)| AccessStep {
+                asked,
+                outcome: outcome(access, person),
+            })
+            .collect()
+    }
+
+    fn asks_for_networks(&self) -> bool {
+        let denies = self.deny_lists().flat_map(|(_, deny)| deny);
+        let admits = self.accesses().flat_map(|(_, access)| access.rules());
+        denies
+            .chain(admits)
+            .any(|rule| !rule.client_networks.is_empty())
+    }
 }
 
-fn outcome(access: &Access, identity: &Identity) -> AccessOutcome {
+fn deny_outcome(deny: &[AccessRule], person: Person<'_>) -> DenyOutcome {
+    let mut outcome = DenyOutcome::Spared;
+    for (index, rule) in deny.iter().enumerate() {
+        match fit(rule, person) {
+            Fit::Yes => return DenyOutcome::Named { index },
+            Fit::No => {}
+            Fit::Unknown(_) => {
+                let unknown = shortfalls(rule, person);
+                outcome = DenyOutcome::CouldBe { index, unknown };
+            }
+        }
+    }
+    outcome
+}
+
+fn outcome(access: &Access, person: Person<'_>) -> AccessOutcome {
     let rules = match access {
         Access::SignedIn => return AccessOutcome::SignedIn,
         Access::AnyOf(rules) => rules,
     };
     let mut missed = Vec::new();
     for (index, rule) in rules.iter().enumerate() {
-        if rule_admits(rule, identity).is_ok() {
+        if fit(rule, person) == Fit::Yes {
             return AccessOutcome::Admitted {
                 index,
                 earlier: missed,
             };
         }
-        missed.push(shortfalls(rule, identity));
+        missed.push(shortfalls(rule, person));
     }
     AccessOutcome::Refused(missed)
 }
 
-/// Whether an access would let an identity pass, where no lane is involved.
-pub fn admitted(access: &Access, identity: &Identity) -> bool {
-    match access {
-        Access::SignedIn => true,
-        Access::AnyOf(rules) => rules.iter().any(|rule| rule_admits(rule, identity).is_ok()),
-    }
+/// Whether an access would let somebody pass, where no lane is involved.
+pub fn admitted(access: &Access, identity: &Identity, client: IpAddr) -> bool {
+    admission::admits(access, Person { identity, client }).is_ok()
 }
 
-fn mismatches(rule: &LaneRule, target: &Target) -> Vec<Mismatch> {
-    if rule_matches(rule, target, &mut None) {
+fn mismatches(rule: &LaneRule, target: &Target, headers: &HeaderMap) -> Vec<Mismatch> {
+    let mut asked = evaluate::Asked::new(target, headers);
+    if asked.as_written(rule) || asked.leniently(rule) {
         return Vec::new();
     }
     let LaneRule {
         methods,
         path,
+        header,
         lane,
         // What follows is asked after the rule was chosen.
         access: _,
+        deny: _,
         unauthenticated: _,
         upgrade: _,
     } = rule;
@@ -232,12 +260,21 @@ fn mismatches(rule: &LaneRule, target: &Target) -> Vec<Mismatch> {
         }
     };
     match lane {
-        Lane::Public => {
-            note(public_method(methods, &target.method), Mismatch::Method);
+        Lane::Optional | Lane::Public | Lane::BackendToken => {
+            note(granted_method(methods, &target.method), Mismatch::Method);
             note(as_written || lenient, Mismatch::Path);
             let spelt_well = as_written && target.is_canonical();
             note(spelt_well || !(as_written || lenient), Mismatch::Spelling);
             note(!names_a_method(target.query()), Mismatch::MethodInQuery);
+            match header {
+                Some(header) => {
+                    let sent = headers.get_all(&header.name).iter().count();
+                    note(sent > 0, Mismatch::HeaderMissing);
+                    note(sent < 2, Mismatch::HeaderTwice);
+                    note(sent != 1 || header.matches(headers), Mismatch::HeaderValue);
+                }
+                None => note(*lane != Lane::BackendToken, Mismatch::HeaderMissing),
+            }
         }
         Lane::Session | Lane::Deny => {
             note(guarded_method(methods, &target.method), Mismatch::Method);
@@ -247,264 +284,5 @@ fn mismatches(rule: &LaneRule, target: &Target) -> Vec<Mismatch> {
     out
 }
 
-fn shortfalls(rule: &AccessRule, identity: &Identity) -> Vec<Shortfall> {
-    let AccessRule {
-        provider,
-        groups,
-        emails,
-        email_domains,
-    } = rule;
-    let mut out = Vec::new();
-    if let Some(provider) = provider
-        && *provider != identity.provider
-    {
-        out.push(Shortfall::Provider {
-            wanted: provider.clone(),
-        });
-    }
-    if !emails.is_empty() || !email_domains.is_empty() {
-        match identity.verified_email() {
-            Some(email) if email_fits(email, emails, email_domains) => {}
-            None if identity.email.is_some() && !identity.email_verified => {
-                out.push(Shortfall::EmailUnverified);
-            }
-            None => out.push(Shortfall::EmailMissing),
-            Some(_) => out.push(Shortfall::Email {
-                emails: emails.clone(),
-                domains: email_domains.clone(),
-            }),
-        }
-    }
-    if !groups.is_empty() {
-        match &identity.groups {
-            Groups::Unknown => out.push(Shortfall::GroupsUnknown),
-            Groups::Known(has) if has.iter().any(|group| groups.contains(group)) => {}
-            Groups::Known(_) => out.push(Shortfall::Groups {
-                wanted: groups.clone(),
-            }),
-        }
-    }
-    if out.is_empty() {
-        out.push(Shortfall::SaysNothing);
-    }
-    out
-}
-
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::base::clock::Timestamp;
-    use crate::config::checked;
-    use crate::model::access::Unauthenticated;
-    use crate::model::origin::Authority;
-    use crate::model::pattern::PathPattern;
-    use crate::policy::DenyReason;
-
-    fn rule(lane: Lane, methods: &[&str], path: &str, access: Option<Access>) -> LaneRule {
-        LaneRule {
-            methods: methods.iter().map(|one| one.parse().unwrap()).collect(),
-            path: PathPattern::parse(path).unwrap(),
-            lane,
-            access,
-            unauthenticated: Unauthenticated::Auto,
-            upgrade: false,
-        }
-    }
-
-    fn groups(names: &[&str]) -> AccessRule {
-        AccessRule {
-            groups: names.iter().map(|name| (*name).to_owned()).collect(),
-            ..AccessRule::default()
-        }
-    }
-
-    fn policy() -> RoutePolicy {
-        let mail = AccessRule {
-            emails: vec!["ann@example.com".to_owned()],
-            provider: Some(ProviderId("main".to_owned())),
-            ..AccessRule::default()
-        };
-        let admins = Access::AnyOf(vec![groups(&["admins"])]);
-        RoutePolicy::compile(&checked::Route {
-            id: "app".to_owned(),
-            hosts: vec![checked::RouteHost::Any],
-            path: PathPattern::parse("/*").unwrap(),
-            upstream: checked::Upstream::Http(Authority::parse("127.0.0.1:1").unwrap()),
-            preserve_host: true,
-            access: Some(Access::AnyOf(vec![groups(&["staff"]), mail])),
-            rules: vec![
-                rule(Lane::Deny, &["POST"], "/internal/*", None),
-                rule(Lane::Public, &["GET"], "/u/*", None),
-                rule(Lane::Session, &[], "/admin/*", Some(admins)),
-            ],
-            identity: checked::IdentityRules::default(),
-            headers: Vec::new(),
-            pass_access_token: false,
-            response_timeout: Duration::from_secs(60),
-            max_body: None,
-        })
-    }
-
-    fn who(known: Groups, email: Option<(&str, bool)>) -> Identity {
-        Identity {
-            provider: ProviderId("main".to_owned()),
-            issuer: "https://id.test".to_owned(),
-            subject: "s".to_owned(),
-            username: None,
-            name: None,
-            email: email.map(|(email, _)| email.to_owned()),
-            email_verified: email.is_some_and(|(_, verified)| verified),
-            groups: known,
-            claims: BTreeMap::new(),
-            provider_session: None,
-            read_at: Timestamp::default(),
-        }
-    }
-
-    fn known(names: &[&str]) -> Groups {
-        Groups::Known(names.iter().map(|name| (*name).to_owned()).collect())
-    }
-
-    fn mismatched(method: &str, path: &str) -> Vec<Vec<Mismatch>> {
-        let target = Target::for_tests(method, &format!("http://a.test{path}"));
-        let explained = policy().explain(&target, None).rules;
-        explained.into_iter().map(|step| step.mismatches).collect()
-    }
-
-    #[test]
-    fn each_rule_says_why_it_is_not_about_the_request() {
-        use Mismatch::{Method, MethodInQuery, Path, Spelling};
-        for (method, path, expected) in [
-            ("POST", "/internal/x", vec![vec![]]),
-            ("GET", "/u/x", vec![vec![Method, Path], vec![]]),
-            ("POST", "/u/x", vec![vec![Path], vec![Method], vec![Path]]),
-            (
-                "GET",
-                "/U//x?_method=PUT",
-                vec![
-                    vec![Method, Path],
-                    vec![Spelling, MethodInQuery],
-                    vec![Path],
-                ],
-            ),
-            (
-                "GET",
-                "//Admin/x",
-                vec![vec![Method, Path], vec![Path], vec![]],
-            ),
-        ] {
-            assert_eq!(mismatched(method, path), expected, "{method} {path}");
-        }
-    }
-
-    #[test]
-    fn each_entry_of_access_says_what_is_missing() {
-        let explain = |path: &str, identity: &Identity| {
-            let target = Target::for_tests("GET", &format!("http://a.test{path}"));
-            policy().explain(&target, Some(identity))
-        };
-        let provider = ProviderId("other".to_owned());
-        let stranger = Identity {
-            provider: provider.clone(),
-            ..who(Groups::Unknown, Some(("bob@example.com", true)))
-        };
-        let explained = explain("/", &stranger);
-        let wanted = ProviderId("main".to_owned());
-        let mail = Shortfall::Email {
-            emails: vec!["ann@example.com".to_owned()],
-            domains: Vec::new(),
-        };
-        assert_eq!(
-            explained.access,
-            [AccessStep {
-                asked: Asked::Route,
-                outcome: AccessOutcome::Refused(vec![
-                    vec![Shortfall::GroupsUnknown],
-                    vec![Shortfall::Provider { wanted }, mail],
-                ]),
-            }]
-        );
-        assert_eq!(
-            explained.decision,
-            Decision::Deny(DenyReason::GroupsUnknown)
-        );
-
-        let ann = who(known(&[]), Some(("Ann@example.com", true)));
-        let explained = explain("/admin/x", &ann);
-        assert_eq!(explained.decision, Decision::Deny(DenyReason::NotAdmitted));
-        let staff = vec![Shortfall::Groups {
-            wanted: vec!["staff".to_owned()],
-        }];
-        let [route, rule] = &explained.access[..] else {
-            panic!("{explained:?}")
-        };
-        assert_eq!(
-            route.outcome,
-            AccessOutcome::Admitted {
-                index: 1,
-                earlier: vec![staff]
-            }
-        );
-        assert!(matches!(&rule.outcome, AccessOutcome::Refused(missed) if missed.len() == 1));
-        assert_eq!(rule.asked, Asked::Rule);
-
-        let unverified = who(known(&["staff"]), Some(("ann@example.com", false)));
-        assert!(matches!(
-            explain("/", &unverified).decision,
-            Decision::Permit(_)
-        ));
-        let none = who(known(&[]), Some(("ann@example.com", false)));
-        assert_eq!(
-            explain("/", &none).decision,
-            Decision::Deny(DenyReason::EmailUnverified)
-        );
-        assert_eq!(explain("/u/x", &none).access, [], "nobody is asked");
-    }
-
-    #[test]
-    fn the_steps_agree_with_the_decision() {
-        let policy = policy();
-        let people = [
-            None,
-            Some(who(known(&["staff"]), None)),
-            Some(who(known(&["staff", "admins"]), None)),
-            Some(who(Groups::Unknown, Some(("ann@example.com", true)))),
-            Some(who(known(&[]), Some(("ann@example.com", false)))),
-        ];
-        for method in ["GET", "POST", "post", "HEAD", "FOO"] {
-            for path in [
-                "/",
-                "/u/x",
-                "/U/x",
-                "/u//x",
-                "/u/x?_method=PUT",
-                "/internal/x",
-                "/INTERNAL/x",
-                "/admin/x",
-                "/%61dmin/x",
-                "/admin",
-            ] {
-                let target = Target::for_tests(method, &format!("http://a.test{path}"));
-                for identity in &people {
-                    let explained = policy.explain(&target, identity.as_ref());
-                    let lane = policy.lane(&target);
-                    assert_eq!(explained.decision, lane.decide(identity.as_ref()));
-                    let decided_by = lane.rule().map(|(index, _)| index);
-                    for step in &explained.rules {
-                        let decided = Some(step.index) == decided_by;
-                        assert_eq!(step.mismatches.is_empty(), decided, "{method} {path}");
-                    }
-                    let all = explained
-                        .access
-                        .iter()
-                        .all(|step| !matches!(step.outcome, AccessOutcome::Refused(_)));
-                    let refused = matches!(explained.decision, Decision::Deny(reason) if reason != DenyReason::RouteDenies);
-                    assert_eq!(all, !refused, "{method} {path}");
-                }
-            }
-        }
-    }
-}
+mod tests;

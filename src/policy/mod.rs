@@ -10,6 +10,7 @@ mod compile;
 mod decision;
 mod evaluate;
 mod explain;
+mod shortfall;
 
 #[cfg(test)]
 mod table;
@@ -18,5 +19,6 @@ pub use compile::RoutePolicy;
 pub use decision::{Decision, DenyReason, Permit};
 pub use evaluate::LaneMatch;
 pub use explain::{
-    AccessOutcome, AccessStep, Asked, Explanation, Mismatch, RuleStep, Shortfall, admitted,
+    AccessOutcome, AccessStep, Asked, DenyOutcome, DenyStep, Explanation, RuleStep, admitted,
 };
+pub use shortfall::{Mismatch, Shortfall};

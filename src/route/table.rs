@@ -93,8 +93,7 @@ impl RouteTable {
                     RouteHost::Any => table.any.push(entry),
                     RouteHost::Exact(host) => {
                         let sessions = route.access.is_some();
-                        let session =
-                            SessionHost::new(host, public_url, &config.session, sessions);
+                        let session = SessionHost::new(host, public_url, &config.session, sessions);
                         entry.scope = Some(session.scope.clone());
                         let hand_off = session.hand_off;
                         let site = site(&mut table.hosts, host, session);
@@ -104,8 +103,7 @@ impl RouteTable {
                     }
                     RouteHost::Below(domain) => {
                         // Sessions below a wildcard lie in the cookie domain.
-                        let session =
-                            SessionHost::new(domain, public_url, &config.session, false);
+                        let session = SessionHost::new(domain, public_url, &config.session, false);
                         let shared = config.session.cookie_domain.as_ref();
                         entry.scope =
                             Some(session.scope.clone()).filter(|scope| Some(&scope.0) == shared);

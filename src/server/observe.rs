@@ -2,7 +2,7 @@
 //! access log, the header for admins, the shadow policy's opinion. None of it
 //! changes an answer, and all of it is off unless configured.
 
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 
 use super::service::{Inner, Trail};
 use super::shadow::Outcome;
@@ -18,6 +18,7 @@ impl Inner {
     pub(super) fn observe(
         &self,
         context: &RequestContext,
+        headers: &HeaderMap,
         route: &Route,
         verdict: &Verdict,
         trail: &mut Trail,
@@ -26,16 +27,17 @@ impl Inner {
             return None;
         }
         let id = &route.config.id;
-        let lane = route.policy.lane(&context.target);
+        let lane = route.policy.lane(&context.target, headers);
         if self.log_decisions {
             trail.rule = Some(rule_word(&lane));
             trail.lane = Some(lane.lane().as_str());
         }
         let (identity, outcome, decision, reason) = seen(verdict)?;
         if let Some(shadow) = &self.shadow {
-            shadow.judge(context, identity, id, outcome);
+            shadow.judge(context, headers, identity, id, outcome);
         }
-        self.trace.of(identity, id, &lane, decision, reason)
+        let person = identity.map(|identity| (identity, context.client_addr));
+        self.trace.of(person, id, &lane, decision, reason)
     }
 }
 
@@ -51,7 +53,7 @@ fn seen(verdict: &Verdict) -> Option<Seen<'_>> {
     match verdict {
         Verdict::Admitted { permit, session } => Some((
             session.as_ref().map(|session| &*session.identity),
-            Outcome::Permit(permit.lane()),
+            Outcome::of(permit),
             "permit",
             None,
         )),

@@ -6,6 +6,8 @@ use std::collections::hash_map::Entry;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use http::HeaderMap;
+
 use super::place::{Place, place};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::Fault;
@@ -13,7 +15,7 @@ use crate::config::checked;
 use crate::model::access::Lane;
 use crate::model::context::RequestContext;
 use crate::model::identity::Identity;
-use crate::policy::Decision;
+use crate::policy::{Decision, Permit};
 use crate::route::RouteTable;
 use crate::telemetry::Telemetry;
 
@@ -26,24 +28,39 @@ const QUIET: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {
     Permit(Lane),
+    /// The optional lane, and the application is told who asks.
+    Told,
     SignIn,
     Deny,
     /// Only the shadow: the real policy was asked because a route was found.
     NoRoute,
     UnknownHost,
     Own,
+    /// No route takes the path as it is spelt.
+    Malformed,
 }
 
 impl Outcome {
+    pub(super) const fn of(permit: &Permit) -> Self {
+        match permit.lane() {
+            Lane::Optional if permit.carries_identity() => Self::Told,
+            lane => Self::Permit(lane),
+        }
+    }
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Permit(Lane::Session) => "permit_session",
+            Self::Permit(Lane::Optional) => "permit_optional",
+            Self::Told => "permit_optional_told",
             Self::Permit(Lane::Public) => "permit_public",
+            Self::Permit(Lane::BackendToken) => "permit_backend_token",
             Self::Permit(Lane::Deny) | Self::Deny => "deny",
             Self::SignIn => "sign_in",
             Self::NoRoute => "no_route",
             Self::UnknownHost => "unknown_host",
             Self::Own => "own",
+            Self::Malformed => "malformed",
         }
     }
 }
@@ -86,16 +103,17 @@ impl Shadow {
     }
 
     /// Judges what the real policy decided as `real`. Where the real lane
-    /// does not ask who somebody is, neither does this: there it judges a
-    /// request of nobody.
+    /// does not ask who somebody is, or does not tell, neither does this: there
+    /// it judges a request of nobody.
     pub(super) fn judge(
         &self,
         context: &RequestContext,
+        headers: &HeaderMap,
         identity: Option<&Identity>,
         route: &str,
         real: Outcome,
     ) {
-        let other = self.judgement(context, identity);
+        let other = self.judgement(context, headers, identity);
         if other.outcome == real {
             return;
         }
@@ -119,7 +137,12 @@ impl Shadow {
         }
     }
 
-    fn judgement(&self, context: &RequestContext, identity: Option<&Identity>) -> Judgement {
+    fn judgement(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+        identity: Option<&Identity>,
+    ) -> Judgement {
         let of_place = |outcome| Judgement {
             outcome,
             reason: "",
@@ -131,11 +154,17 @@ impl Shadow {
             Place::UnknownHost => return of_place(Outcome::UnknownHost),
             Place::NoRoute => return of_place(Outcome::NoRoute),
             Place::Own(_) => return of_place(Outcome::Own),
+            Place::Refused(error) => {
+                return Judgement {
+                    reason: error.reason(),
+                    ..of_place(Outcome::Malformed)
+                };
+            }
         };
-        let lane = route.policy.lane(&context.target);
-        let (outcome, reason) = match lane.decide(identity) {
+        let lane = route.policy.lane(&context.target, headers);
+        let (outcome, reason) = match lane.decide(identity, context.client_addr) {
             // Dropped here: a permit of this policy buys nothing.
-            Decision::Permit(permit) => (Outcome::Permit(permit.lane()), ""),
+            Decision::Permit(permit) => (Outcome::of(&permit), ""),
             Decision::SignIn { .. } => (Outcome::SignIn, ""),
             Decision::Deny(reason) => (Outcome::Deny, reason.reason()),
         };

@@ -11,7 +11,7 @@ use super::service::Inner;
 use crate::base::body::Body;
 use crate::base::fault::Fault;
 use crate::login::{LoginError, StartRequest};
-use crate::model::context::{Audience, RequestContext};
+use crate::model::context::RequestContext;
 use crate::model::identity::ProviderId;
 use crate::page::ActionKind;
 
@@ -49,19 +49,23 @@ impl Inner {
         redirect_allowed: bool,
         ended: Option<&'static str>,
     ) -> Response<Body> {
-        if manner.audience == Audience::Navigation
-            && redirect_allowed
-            && let Some(host) = self.hand_off_host(context)
-        {
-            let path = context.target.path_and_query.as_str();
-            let path = self.path_on(host, path);
-            let path = path.as_deref().unwrap_or("/");
-            return self.wish_for_session(headers, host, path, None);
-        }
         let return_to = self.here(context);
         let public_host = self.is_public_host(&context.target.authority);
         let straight_on = self.straight_on();
-        match entrance(manner.audience, redirect_allowed, straight_on, public_host) {
+        let hand_off = self.hand_off_host(context);
+        match entrance(
+            manner.audience,
+            redirect_allowed,
+            straight_on,
+            public_host,
+            hand_off,
+        ) {
+            Entrance::HandOff(host) => {
+                let path = context.target.path_and_query.as_str();
+                let path = self.path_on(host, path);
+                let path = path.as_deref().unwrap_or("/");
+                self.wish_for_session(headers, host, path, None)
+            }
             Entrance::Unauthorized => {
                 let mut trouble = Trouble::new(
                     StatusCode::UNAUTHORIZED,
@@ -69,7 +73,7 @@ impl Inner {
                     context.reference,
                 )
                 .action(ActionKind::SignIn, self.start_url(&return_to, None));
-                trouble.login_url = Some(match self.hand_off_host(context) {
+                trouble.login_url = Some(match hand_off {
                     Some(host) => format!("{}{}/start?rd=%2F", host.origin, self.prefix),
                     None => self.start_url("/", None),
                 });

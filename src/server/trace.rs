@@ -2,6 +2,7 @@
 //! header, in the words of the configuration.
 
 use std::fmt::Write;
+use std::net::IpAddr;
 
 use http::{HeaderValue, Response};
 
@@ -27,18 +28,19 @@ impl Trace {
         self.admins.is_some()
     }
 
-    /// The header's value, if this person may see it. Nobody is known on
-    /// public and deny lanes, so nobody is told anything there.
+    /// The header's value, if this person may see it from where they are.
+    /// Nobody is known on lanes that ask nobody, so nobody is told anything
+    /// there.
     pub(super) fn of(
         &self,
-        identity: Option<&Identity>,
+        person: Option<(&Identity, IpAddr)>,
         route: &str,
         lane: &LaneMatch<'_>,
         decision: &str,
         reason: Option<&str>,
     ) -> Option<HeaderValue> {
-        let (admins, identity) = (self.admins.as_ref()?, identity?);
-        if !admitted(admins, identity) {
+        let (admins, (identity, client)) = (self.admins.as_ref()?, person?);
+        if !admitted(admins, identity, client) {
             return None;
         }
         let rule = rule_word(lane);

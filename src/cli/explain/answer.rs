@@ -10,11 +10,11 @@ use crate::base::fault::Fault;
 use crate::base::header_names as names;
 use crate::config::checked::{Config, Upstream};
 use crate::identity_headers::Injection;
-use crate::model::access::{Lane, Unauthenticated};
+use crate::model::access::Unauthenticated;
 use crate::model::identity::Identity;
 use crate::model::target::{Target, TargetError};
-use crate::policy::Decision;
-use crate::route::{Route, RouteTable};
+use crate::policy::{Decision, Permit};
+use crate::route::{Route, RouteTable, SessionHost};
 use crate::server::{Endpoint, Entrance, Place, audience, entrance, place};
 
 /// Everything that is told, in the order in which it is printed.
@@ -24,6 +24,8 @@ pub struct Answer {
     pub url: String,
     /// `null`: nobody is signed in.
     pub person: Option<String>,
+    /// Address that the request comes from.
+    pub client: String,
     /// `permit`, `sign_in`, `deny`, `own`, `no_route`, `unknown_host` or
     /// `malformed`: the words of the access log.
     pub decision: &'static str,
@@ -47,6 +49,8 @@ pub struct Received {
     pub url: String,
     pub host: String,
     pub websocket: bool,
+    /// Whether the client's cookies stay behind, all of them.
+    pub without_cookies: bool,
     pub headers: Vec<(String, String)>,
 }
 
@@ -72,17 +76,19 @@ impl Reply {
 /// The question makes no sense with this configuration.
 pub fn answer(settings: &ExplainSettings, config: &Config) -> Result<Answer, QuestionError> {
     let identity = settings.identity(config)?;
-    let target = settings.target(config)?;
+    let headers = settings.request_headers()?;
+    let target = settings.target(config, &headers)?;
     let mut answer = Answer {
         method: settings.method.clone(),
         url: settings.url.clone(),
         person: identity.as_ref().map(words::person),
+        client: settings.client().to_string(),
         ..Answer::default()
     };
     let target = match target {
         Ok(target) => target,
         Err(refusal) => {
-            malformed(&mut answer, refusal);
+            malformed(&mut answer, "before any route is looked for", refusal);
             return Ok(answer);
         }
     };
@@ -105,13 +111,21 @@ pub fn answer(settings: &ExplainSettings, config: &Config) -> Result<Answer, Que
             ));
             everybody(&mut answer, StatusCode::NOT_FOUND);
         }
+        Place::Refused(error) => {
+            let refusal = Refusal::Target(error);
+            malformed(&mut answer, "as no route of this host takes it", refusal);
+        }
         Place::Own(endpoint) => own(&mut answer, &endpoint, &target),
         Place::Route(route) => {
             let asked = Asked {
                 settings,
                 config,
                 target: &target,
+                headers: &headers,
                 identity: identity.as_ref(),
+                hand_off: routes
+                    .session_host(&target.authority)
+                    .filter(|host| host.hand_off),
                 public_host: routes.is_public_host(&target.authority),
             };
             of_route(&mut answer, &asked, route);
@@ -125,7 +139,7 @@ fn everybody(answer: &mut Answer, status: StatusCode) {
     answer.api = Reply::status(status);
 }
 
-fn malformed(answer: &mut Answer, refusal: Refusal) {
+fn malformed(answer: &mut Answer, when: &str, refusal: Refusal) {
     answer.decision = "malformed";
     let status = match refusal {
         Refusal::NotHttp => {
@@ -136,10 +150,9 @@ fn malformed(answer: &mut Answer, refusal: Refusal) {
         }
         Refusal::Target(error) => {
             answer.reason = Some(error.reason());
-            answer.steps.push(format!(
-                "refused before any route is looked for: {error} ({})",
-                error.reason()
-            ));
+            answer
+                .steps
+                .push(format!("refused {when}: {error} ({})", error.reason()));
             if error == TargetError::Trace {
                 StatusCode::METHOD_NOT_ALLOWED
             } else {
@@ -174,12 +187,17 @@ struct Asked<'a> {
     settings: &'a ExplainSettings,
     config: &'a Config,
     target: &'a Target,
+    headers: &'a HeaderMap,
     identity: Option<&'a Identity>,
+    hand_off: Option<&'a SessionHost>,
     public_host: bool,
 }
 
 fn of_route(answer: &mut Answer, asked: &Asked<'_>, route: &Route) {
-    let explained = route.policy.explain(asked.target, asked.identity);
+    let client = asked.settings.client();
+    let explained = route
+        .policy
+        .explain(asked.target, asked.headers, asked.identity, client);
     let decided_by = explained
         .rules
         .last()
@@ -190,15 +208,19 @@ fn of_route(answer: &mut Answer, asked: &Asked<'_>, route: &Route) {
     answer.rule_text = rule.map(words::rule);
     answer.lane = Some(explained.lane.as_str());
     answer.steps = words::steps(&route.config, &explained, asked.identity.is_some());
+    if explained.networks && asked.settings.from.is_none() {
+        answer.steps.push(format!(
+            "access depends on the client's address, and {client} stands for one somewhere else: add --from"
+        ));
+    }
     match explained.decision {
         Decision::Permit(permit) => {
-            let identity = asked.identity.filter(|_| permit.lane() == Lane::Session);
+            let identity = asked.identity.filter(|_| permit.carries_identity());
             match identity_headers(asked, route, identity) {
                 Ok(headers) => {
                     answer.decision = "permit";
                     answer.permitted = true;
-                    answer.upstream =
-                        Some(received(asked, route, headers, permit.upgrade_allowed()));
+                    answer.upstream = Some(received(asked, route, headers, &permit));
                 }
                 Err((reason, why)) => {
                     answer.decision = "deny";
@@ -211,8 +233,8 @@ fn of_route(answer: &mut Answer, asked: &Asked<'_>, route: &Route) {
         Decision::SignIn { unauthenticated } => {
             answer.decision = "sign_in";
             let allowed = unauthenticated == Unauthenticated::Auto;
-            answer.browser = sign_in(asked, &browser_headers(), allowed);
-            answer.api = sign_in(asked, &HeaderMap::new(), allowed);
+            answer.browser = sign_in(asked, browser_headers(), allowed);
+            answer.api = sign_in(asked, HeaderMap::new(), allowed);
         }
         Decision::Deny(reason) => {
             answer.decision = "deny";
@@ -231,16 +253,25 @@ fn browser_headers() -> HeaderMap {
     headers
 }
 
-fn sign_in(asked: &Asked<'_>, headers: &HeaderMap, allowed: bool) -> Reply {
+fn sign_in(asked: &Asked<'_>, mut headers: HeaderMap, allowed: bool) -> Reply {
+    for (name, value) in asked.headers {
+        headers.append(name, value.clone());
+    }
     let config = asked.config;
     let server = &config.server;
-    let audience = audience(&asked.target.method, headers);
+    let audience = audience(&asked.target.method, &headers);
     let straight_on = config.pages.auto && config.providers.len() == 1;
     let own = format!("{}{}", server.public_url, server.prefix);
-    let location = match entrance(audience, allowed, straight_on, asked.public_host) {
+    let location = match entrance(
+        audience,
+        allowed,
+        straight_on,
+        asked.public_host,
+        asked.hand_off,
+    ) {
         Entrance::Unauthorized => return Reply::status(StatusCode::UNAUTHORIZED),
         Entrance::SignInPage => format!("{own}/sign_in"),
-        Entrance::Start => format!("{own}/start"),
+        Entrance::Start | Entrance::HandOff(_) => format!("{own}/start"),
         Entrance::Provider => config
             .providers
             .values()
@@ -280,7 +311,7 @@ fn identity_headers(
         .collect())
 }
 
-fn received(asked: &Asked<'_>, route: &Route, headers: Named, websocket: bool) -> Received {
+fn received(asked: &Asked<'_>, route: &Route, headers: Named, permit: &Permit) -> Received {
     let asked_for = asked.target.path_and_query.as_str();
     let (origin, own_host) = match &route.config.upstream {
         Upstream::Http(authority) => (format!("http://{authority}"), authority.to_string()),
@@ -298,7 +329,8 @@ fn received(asked: &Asked<'_>, route: &Route, headers: Named, websocket: bool) -
         } else {
             own_host
         },
-        websocket: websocket && asked.target.method == Method::GET,
+        websocket: permit.upgrade_allowed() && asked.target.method == Method::GET,
+        without_cookies: permit.drops_cookies(),
         headers,
     }
 }

@@ -1,11 +1,11 @@
 //! What is asked: a request as a client would send it, and who sends it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
 use http::header::HOST;
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use crate::base::clock::Timestamp;
 use crate::config::checked::{Config, EmailVerified};
@@ -54,9 +54,12 @@ pub struct ExplainSettings {
         conflicts_with = "anonymous"
     )]
     pub claims: Vec<String>,
-    /// Address that the request comes from
+    /// Address that the request comes from [default: one that belongs to nobody]
     #[arg(long, value_name = "IP")]
     pub from: Option<IpAddr>,
+    /// A header that the request carries, such as a token of the application; repeatable
+    #[arg(long = "header", value_name = "NAME:VALUE")]
+    pub headers: Vec<String>,
     /// Nobody is signed in [default, unless something is said of a person]
     #[arg(long)]
     pub anonymous: bool,
@@ -75,6 +78,8 @@ pub enum QuestionError {
     Address(String),
     #[error("\"{0}\" is no claim: write name=value")]
     Claim(String),
+    #[error("\"{0}\" is no header: write name:value")]
+    Header(String),
     #[error("\"{id}\" is no provider; there are: {known}")]
     Provider { id: String, known: String },
     #[error("there are several providers; add --provider, one of: {0}")]
@@ -89,12 +94,44 @@ pub enum Refusal {
     Target(TargetError),
 }
 
+/// Stands for an address somewhere else: it is reserved for documentation
+/// (RFC 5737 section 3).
+const SOMEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+
 impl ExplainSettings {
+    /// Where the request comes from.
+    pub fn client(&self) -> IpAddr {
+        self.from.unwrap_or(SOMEWHERE)
+    }
+
+    /// What the request carries besides Host.
+    ///
+    /// # Errors
+    /// Text that is no header.
+    pub fn request_headers(&self) -> Result<HeaderMap, QuestionError> {
+        let mut headers = HeaderMap::new();
+        for text in &self.headers {
+            let header = text.split_once(':').and_then(|(name, value)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+                Some((name, HeaderValue::from_str(value.trim()).ok()?))
+            });
+            // Never repeated in the message: it may be a token.
+            let name = || text.split(':').next().unwrap_or_default().to_owned();
+            let (name, value) = header.ok_or_else(|| QuestionError::Header(name()))?;
+            headers.append(name, value);
+        }
+        Ok(headers)
+    }
+
     /// The request as it arrives: origin form and Host, byte for byte.
     ///
     /// # Errors
     /// What was typed is no address at all.
-    pub fn target(&self, config: &Config) -> Result<Result<Target, Refusal>, QuestionError> {
+    pub fn target(
+        &self,
+        config: &Config,
+        headers: &HeaderMap,
+    ) -> Result<Result<Target, Refusal>, QuestionError> {
         let public = config.server.public_url.to_string();
         let url = if self.url.starts_with('/') {
             format!("{public}{}", self.url)
@@ -111,7 +148,7 @@ impl ExplainSettings {
             Some(at) => (&rest[..at], format!("/{}", &rest[at..])),
             None => (rest, "/".to_owned()),
         };
-        Ok(parse(&self.method, authority, &path))
+        Ok(parse(&self.method, authority, &path, headers))
     }
 
     /// Who asks; `None` is nobody.
@@ -132,6 +169,7 @@ impl ExplainSettings {
             name,
             claims,
             from: _,
+            headers: _,
             anonymous: _,
             config: _,
             json: _,
@@ -197,12 +235,17 @@ impl ExplainSettings {
     }
 }
 
-fn parse(method: &str, authority: &str, path: &str) -> Result<Target, Refusal> {
+fn parse(
+    method: &str,
+    authority: &str,
+    path: &str,
+    headers: &HeaderMap,
+) -> Result<Target, Refusal> {
     let method = Method::from_bytes(method.as_bytes()).map_err(|_| Refusal::NotHttp)?;
     let uri: Uri = path.parse().map_err(|_| Refusal::NotHttp)?;
-    let mut headers = HeaderMap::new();
+    let mut headers = headers.clone();
     let host = HeaderValue::from_str(authority).map_err(|_| Refusal::NotHttp)?;
-    headers.insert(HOST, host);
+    headers.append(HOST, host);
     Target::parse(&method, &uri, &headers).map_err(Refusal::Target)
 }
 
@@ -240,7 +283,10 @@ mod tests {
             ("https://x.test?a=b", "x.test", "/?a=b"),
             ("https://x.test/A;b", "x.test", "/A;b"),
         ] {
-            let target = ask("GET", url).target(&config).unwrap().unwrap();
+            let target = ask("GET", url)
+                .target(&config, &http::HeaderMap::new())
+                .unwrap()
+                .unwrap();
             assert_eq!(target.authority.to_string(), host, "{url}");
             assert_eq!(target.path_and_query.as_str(), path, "{url}");
         }
@@ -261,11 +307,18 @@ mod tests {
             ("GET", "/a b", Refusal::NotHttp),
             ("GET", "https://x.test\n/", Refusal::NotHttp),
         ] {
-            let refused = ask(method, url).target(&config).unwrap();
+            let refused = ask(method, url)
+                .target(&config, &http::HeaderMap::new())
+                .unwrap();
             assert_eq!(refused.unwrap_err(), refusal, "{method} {url}");
         }
         for url in ["x.test/a", "", "ftp://x.test/", "ht"] {
-            assert!(ask("GET", url).target(&config).is_err(), "{url}");
+            assert!(
+                ask("GET", url)
+                    .target(&config, &http::HeaderMap::new())
+                    .is_err(),
+                "{url}"
+            );
         }
     }
 

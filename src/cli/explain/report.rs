@@ -105,6 +105,9 @@ fn upstream(out: &mut String, received: &Received) {
     for (name, value) in &received.headers {
         let _ = writeln!(out, "    {name}: {value}");
     }
+    if received.without_cookies {
+        out.push_str("    (and none of the client's cookies)\n");
+    }
     if received.websocket {
         out.push_str("    (may become a websocket)\n");
     }

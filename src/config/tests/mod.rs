@@ -483,6 +483,7 @@ fn a_route_for_one_providers_people_knows_that() {
         let loaded = read(&text).unwrap_or_else(|faults| panic!("{text}\n{faults}"));
         let found = &loaded.config.routes[0].identity.only_provider;
         assert_eq!(found.as_ref().map(|id| &*id.0), only, "{access}");
+    }
 }
 
 #[test]
