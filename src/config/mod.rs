@@ -6,6 +6,7 @@
 //! Must not know: anything that acts on it.
 
 mod access;
+mod access_rule;
 mod address;
 mod admin;
 pub mod checked;
@@ -37,6 +38,7 @@ pub mod sentence;
 mod server;
 mod session;
 mod shape;
+mod token_header;
 mod tree;
 mod trust_anchor;
 mod upstream;

@@ -62,7 +62,7 @@ pub(super) fn value(name: &str, written: &str) -> Option<&'static str> {
         ("access", "public" | "none" | "open" | "anonymous") => {
             "without signing in: end the rules with { path = \"/*\", lane = \"public\" } and remove access; everybody who signs in: \"signed-in\""
         }
-        ("access", _) => {
+        ("access", "all" | "everyone" | "any" | "*" | "authenticated" | "users" | "staff") => {
             "write \"signed-in\" for everybody who signs in (\"anyone\" where anybody can register), or a list such as [{ groups = [\"staff\"] }]"
         }
         _ => return None,

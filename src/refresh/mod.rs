@@ -5,6 +5,7 @@
 //! means for the session.
 //! Must not know: HTTP requests, cookies, routes.
 
+mod at_once;
 mod due;
 #[cfg(test)]
 pub(crate) mod fixture;

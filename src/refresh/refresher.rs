@@ -49,15 +49,15 @@ impl Settings {
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Refresher {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(super) struct Inner {
     sessions: Arc<Sessions>,
     providers: Arc<Providers>,
     telemetry: Telemetry,
-    clock: Clock,
-    settings: Settings,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
     flights: Flights,
     control: Handle,
 }
@@ -114,37 +114,15 @@ impl Refresher {
         }
     }
 
-    /// As [`Refresher::ensure_fresh`], but never waits: a refresh that is due
-    /// begins, and the session counts as long as its claims are young enough.
-    /// With `wants_tokens` the access token must not have ended either.
-    pub fn fresh_at_once(&self, session: Session, wants_tokens: bool) -> Option<Session> {
-        let due = self.inner.due(&session);
-        let now = self.inner.clock.now();
-        let header = &session.header;
-        if matches!(due, Due::Soon | Due::Now)
-            && header.retry_at <= now
-            && (due == Due::Now || header.intent_fp.is_none())
-        {
-            self.launch(&session);
-        }
-        let claims_end = session
-            .identity
-            .read_at
-            .plus(self.inner.settings.identity_max_age);
-        let usable = match due {
-            Due::No | Due::Soon => true,
-            Due::Now => !wants_tokens && now < claims_end,
-            Due::CannotRefresh => false,
-        };
-        usable.then_some(session)
-    }
-
     /// Refreshes under way in this process.
     pub fn under_way(&self) -> usize {
         self.inner.flights.count()
     }
 
-    fn launch(&self, session: &Session) -> tokio::sync::watch::Receiver<Option<Freshness>> {
+    pub(super) fn launch(
+        &self,
+        session: &Session,
+    ) -> tokio::sync::watch::Receiver<Option<Freshness>> {
         match self.inner.flights.board(session.id) {
             Boarding::Passenger(result) => result,
             Boarding::Pilot(pilot, result) => {
@@ -168,7 +146,7 @@ fn still_under_way() -> Freshness {
 }
 
 impl Inner {
-    fn due(&self, session: &Session) -> Due {
+    pub(super) fn due(&self, session: &Session) -> Due {
         let skew_max = self
             .providers
             .get(&session.identity.provider)

@@ -21,9 +21,13 @@ mod identity_rules;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod lanes;
+#[cfg(test)]
 mod login;
 #[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod paths;
 #[cfg(test)]
 mod proxying;
 #[cfg(test)]

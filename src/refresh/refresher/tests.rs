@@ -63,3 +63,21 @@ async fn tokens_that_cannot_be_stored_serve_no_longer_than_they_live() {
     rig.clock.advance(61_000);
     assert!(matches!(heard(), Freshness::Unavailable { .. }));
 }
+
+#[tokio::test]
+async fn who_can_wait_for_nobody_is_known_as_long_as_the_claims_are_young() {
+    let rig = signed_in(MINUTE * 10).await;
+    let refresher = refresher(&rig);
+    let known = |tokens| {
+        refresher
+            .fresh_at_once(rig.session.clone(), tokens)
+            .is_some()
+    };
+    assert!(known(false) && known(true));
+    rig.clock.advance(11 * 60_000);
+    assert!(known(false), "the access token ended, the claims did not");
+    assert!(refresher.under_way() > 0, "and its refresh began");
+    assert!(!known(true));
+    rig.clock.advance(50 * 60_000);
+    assert!(!known(false));
+}
