@@ -21,7 +21,7 @@ use crate::provider::{ProviderError, Providers};
 use crate::proxy::{CookieField, CookieFilter, Proxy, UnusableUpstream};
 use crate::refresh::{self, Refresher};
 use crate::route::{ReturnToPolicy, RouteTable};
-use crate::server::{self, Equipment, Service};
+use crate::server::{self, Equipment, Service, TunnelGuard};
 use crate::session::cookie::{self, SessionCookie, Stripped};
 use crate::session::sessions::{self, SessionError, Sessions};
 use crate::session::store::StoreError;
@@ -173,6 +173,7 @@ impl Gateway {
                 .map(|provider| (provider.id.clone(), provider.name.clone()))
                 .collect(),
             limits: config.limits.clone(),
+            tunnel_guard: TunnelGuard::start(Arc::clone(&sessions), &control),
         });
 
         let admin = Arc::new(AdminState::new(

@@ -11,3 +11,4 @@ pub mod header_names;
 pub mod key_ring;
 pub mod random;
 pub mod seal;
+pub mod secret_file;

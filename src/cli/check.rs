@@ -33,6 +33,12 @@ fn report(loaded: &Loaded) -> String {
     for (name, uri) in sentence::redirect_uris(config) {
         let _ = writeln!(out, "    {name}: {uri}");
     }
+    let server = &config.server;
+    let _ = writeln!(
+        out,
+        "    and, for sign-out there: {}{}/sign_out",
+        server.public_url, server.prefix
+    );
     out.push_str("\nWho gets in:\n");
     for admission in sentence::admissions(config) {
         let _ = writeln!(out, "    {admission}");
@@ -93,6 +99,7 @@ warning: vestibule.toml:8  provider.main.client_secret
 
 Register at the provider as redirect URI:
     Example ID: https://files.example.com/oauth2/callback
+    and, for sign-out there: https://files.example.com/oauth2/sign_out
 
 Who gets in:
     files.example.com/u/* (GET, HEAD): everybody, without signing in

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 
 use super::arguments::DemoSettings;
 use super::serve::{control_runtime, wait_for_stop};
-use super::terminal::{Stream, line};
+use super::terminal::{Stream, line, with_causes};
 use crate::app::Gateway;
 use crate::base::clock::Clock;
 use crate::config;
@@ -57,7 +57,7 @@ async fn run(settings: &DemoSettings) -> Result<(), String> {
         .map_err(|problems| problems.to_string())?;
     let gateway = Gateway::start(&loaded.config, Clock::system())
         .await
-        .map_err(|error| with_causes(&error))?;
+        .map_err(|error| format!("{} (--port chooses another port)", with_causes(&error)))?;
     parts.connect(Arc::new(Elsewhere(Arc::clone(gateway.sessions()))));
     line(Stream::Output, &parts.greeting);
     wait_for_stop().await;
@@ -94,18 +94,4 @@ fn default_data_dir() -> PathBuf {
         .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")))
         .unwrap_or_else(std::env::temp_dir);
     state.join("vestibule-demo")
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text.push_str(": ");
-            text.push_str(&inner_text);
-        }
-        cause = inner.source();
-    }
-    text
 }

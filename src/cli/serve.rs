@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use super::terminal::{Stream, line};
+use super::terminal::{Stream, line, with_causes};
 use crate::app::{Gateway, banner};
 use crate::base::clock::Clock;
 use crate::config::{self, Sources};
@@ -33,10 +33,10 @@ pub(super) fn serve(sources: &Sources) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    line(Stream::Error, banner(config).trim_end());
     let code = runtime.block_on(async {
         match Gateway::start(config, Clock::system()).await {
             Ok(gateway) => {
+                line(Stream::Error, banner(config).trim_end());
                 tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
                 wait_for_stop().await;
                 tracing::info!("stopping: requests in flight may finish");
@@ -47,7 +47,10 @@ pub(super) fn serve(sources: &Sources) -> ExitCode {
                 ExitCode::SUCCESS
             }
             Err(error) => {
-                line(Stream::Error, &format!("cannot start: {error}"));
+                line(
+                    Stream::Error,
+                    &format!("cannot start: {}", with_causes(&error)),
+                );
                 ExitCode::FAILURE
             }
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use http::HeaderName;
 use ipnet::IpNet;
-use secrecy::SecretString;
 
 use crate::base::key_ring::KeyRing;
+use crate::base::secret_file::LiveSecret;
 use crate::model::access::{Access, LaneRule};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
@@ -104,7 +104,7 @@ pub struct Redis {
     /// redis:// rediss:// redis+unix://, as given, without the password.
     pub url: String,
     pub username: Option<String>,
-    pub password: Option<SecretString>,
+    pub password: Option<LiveSecret>,
     pub ca_file: Option<PathBuf>,
     /// Also the namespace that is bound into every seal.
     pub key_prefix: String,
@@ -127,7 +127,7 @@ pub struct Provider {
     pub internal_url: Option<Origin>,
     pub client_id: String,
     /// `None`: a public client.
-    pub client_secret: Option<SecretString>,
+    pub client_secret: Option<LiveSecret>,
     pub scopes: Vec<String>,
     pub offline_access: OfflineAccess,
     pub email_verified: EmailVerified,

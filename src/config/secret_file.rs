@@ -1,11 +1,13 @@
 //! Secrets that stand in files of their own.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
 
 use super::problems::Findings;
+use crate::base::secret_file::{self, LiveSecret, SecretFileError};
+
+const CURE_OF_UNUSABLE: &str = "write the secret exactly as it was handed out, on one line";
 
 /// A path in the configuration, relative to the folder of the file.
 pub(super) fn located(base_dir: &Path, written: &str) -> PathBuf {
@@ -15,40 +17,28 @@ pub(super) fn located(base_dir: &Path, written: &str) -> PathBuf {
 /// The text of a file that nobody else may read. Reports and returns `None`
 /// otherwise.
 pub(super) fn read(path: &Path, key: &str, findings: &mut Findings) -> Option<SecretString> {
+    secret_file::text(path)
+        .map_err(|error| report(path, key, &error, findings))
+        .ok()
+}
+
+fn report(path: &Path, key: &str, error: &SecretFileError, findings: &mut Findings) {
     let shown = path.display();
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) => {
-            let cure = "create the file, or correct the path; a relative path starts at the folder of the configuration file";
-            findings.error(key, format!("{shown} cannot be read: {error}"), cure);
-            return None;
+    let cure = match error {
+        SecretFileError::Missing(_) => {
+            "create the file, or correct the path; a relative path starts at the folder of the configuration file"
+                .to_owned()
         }
+        SecretFileError::NotAFile => "name the file itself".to_owned(),
+        SecretFileError::OpenToAll => {
+            format!("chmod o-rwx {shown} (Kubernetes: defaultMode: 0440 with fsGroup)")
+        }
+        SecretFileError::Unreadable(_) => {
+            "the user that runs the gateway must be able to read it, and it must be text".to_owned()
+        }
+        SecretFileError::Unusable => CURE_OF_UNUSABLE.to_owned(),
     };
-    if !metadata.is_file() {
-        findings.error(
-            key,
-            format!("{shown} is not a file"),
-            "name the file itself",
-        );
-        return None;
-    }
-    if metadata.permissions().mode() & 0o007 != 0 {
-        findings.error(
-            key,
-            format!("{shown} holds a secret and everybody on this machine may read it"),
-            format!("chmod o-rwx {shown} (Kubernetes: defaultMode: 0440 with fsGroup)"),
-        );
-        return None;
-    }
-    match std::fs::read_to_string(path) {
-        Ok(text) => Some(text.into()),
-        Err(error) => {
-            let cure =
-                "the user that runs the gateway must be able to read it, and it must be text";
-            findings.error(key, format!("{shown} cannot be read: {error}"), cure);
-            None
-        }
-    }
+    findings.error(key, format!("{shown} {error}"), cure);
 }
 
 /// A secret and its `_file` twin as they were written.
@@ -59,13 +49,12 @@ pub(super) struct Twin<'a> {
     pub(super) key: &'a str,
 }
 
-/// The secret of either twin, without the one newline that editors put at
-/// the end of a file.
+/// The secret of either twin.
 pub(super) fn either(
     twin: &Twin<'_>,
     base_dir: &Path,
     findings: &mut Findings,
-) -> Option<SecretString> {
+) -> Option<LiveSecret> {
     let file_key = format!("{}_file", twin.key);
     if let (Some(_), Some(_)) = (twin.value, twin.file) {
         findings.error(
@@ -76,11 +65,10 @@ pub(super) fn either(
         return None;
     }
     if let Some(path) = twin.file {
-        let text = read(&located(base_dir, path), &file_key, findings)?;
-        let text = text.expose_secret();
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        return usable(text, &file_key, findings);
+        let path = located(base_dir, path);
+        return LiveSecret::in_file(path.clone())
+            .map_err(|error| report(&path, &file_key, &error, findings))
+            .ok();
     }
     let value = twin.value?;
     if !findings.is_from_environment(twin.key) {
@@ -90,17 +78,8 @@ pub(super) fn either(
             format!("put it into a file of its own and name that with {file_key}"),
         );
     }
-    usable(value.expose_secret(), twin.key, findings)
-}
-
-fn usable(text: &str, key: &str, findings: &mut Findings) -> Option<SecretString> {
-    if text.is_empty() || text.contains(char::is_control) {
-        findings.error(
-            key,
-            "is empty, or holds a line break or another control character",
-            "write the secret exactly as it was handed out, on one line",
-        );
-        return None;
-    }
-    Some(text.into())
+    secret_file::usable(value.expose_secret())
+        .map(LiveSecret::from)
+        .map_err(|error| findings.error(twin.key, error.to_string(), CURE_OF_UNUSABLE))
+        .ok()
 }

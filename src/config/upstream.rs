@@ -40,6 +40,14 @@ pub(super) fn check(
         );
         return None;
     }
+    if !text.contains("://") && !text.contains('@') {
+        findings.error(
+            key,
+            format!("\"{text}\" has no scheme"),
+            format!("write \"http://{text}\", or https:// if the application speaks TLS"),
+        );
+        return None;
+    }
     let (scheme, authority) = match origin(text) {
         Ok(found) => found,
         Err(complaint) => {

@@ -15,6 +15,7 @@ pub(super) struct Gateway<'a> {
     pub(super) secret_file: &'a Path,
     pub(super) application: SocketAddr,
     pub(super) provider: SocketAddr,
+    pub(super) provider_pages: SocketAddr,
 }
 
 impl Gateway<'_> {
@@ -24,6 +25,7 @@ impl Gateway<'_> {
             port,
             application,
             provider,
+            provider_pages,
             ..
         } = self;
         let data_dir = quoted(self.data_dir);
@@ -61,7 +63,7 @@ rules = [
 
 [route.id]
 host = "id.localhost:{port}"
-upstream = "http://{provider}"
+upstream = "http://{provider_pages}"
 identity = "none"
 rules = [
   {{ path = "/*", lane = "public" }},

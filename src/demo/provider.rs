@@ -71,6 +71,30 @@ impl Provider {
         })
     }
 
+    /// For browsers. A provider that is down has no page of its own: here it
+    /// has one that says what stands in its place elsewhere.
+    pub async fn answer_browser(&self, request: Request<Incoming>) -> Response<Body> {
+        let left = self.control.stopped_for();
+        let path = request.uri().path();
+        if left.is_zero() || path == "/demo.css" {
+            return self.answer(request).await;
+        }
+        let seconds = left.as_secs() + 1;
+        let text = if path == "/end_session" {
+            format!(
+                "You are signed out at the gateway all the same. Only the sign-out here has to \
+                 wait: Demo ID is back in {seconds} seconds, then reload this page."
+            )
+        } else {
+            format!(
+                "Nobody can sign in anew, and whoever is signed in stays so. Demo ID is back in \
+                 {seconds} seconds, then reload this page. With a provider of your own, your \
+                 browser would say here that it cannot reach it."
+            )
+        };
+        message(StatusCode::SERVICE_UNAVAILABLE, "Demo ID is stopped", &text)
+    }
+
     pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let posted = parts.method == Method::POST;

@@ -59,15 +59,18 @@ impl Fault for DemoError {
     }
 }
 
-/// The running demonstration. Dropping it ends both servers.
+/// The running demonstration. Dropping it ends its servers.
 pub struct Parts {
     /// TOML for the gateway, which listens on 127.0.0.1 and the given port.
     pub config: String,
     /// What to print once the gateway listens.
     pub greeting: String,
-    /// Where the two servers really are.
+    /// Where the servers really are.
     pub application: SocketAddr,
+    /// As the gateway reaches it.
     pub provider: SocketAddr,
+    /// As browsers reach it, through the gateway.
+    pub provider_pages: SocketAddr,
     pub control: Arc<Control>,
     revoker: Arc<OnceLock<Arc<dyn Revoker>>>,
     servers: JoinSet<()>,
@@ -79,7 +82,7 @@ impl Parts {
         let _ = self.revoker.set(revoker);
     }
 
-    /// How many servers still run; two until the end.
+    /// How many servers still run; three until the end.
     pub fn running(&self) -> usize {
         self.servers.len()
     }
@@ -130,14 +133,20 @@ pub async fn start(port: u16, data_dir: &Path, token_life: Duration) -> Result<P
     let mut servers = JoinSet::new();
     let (listener, provider_at) = listen().await.map_err(DemoError::Listen)?;
     let provider = Arc::new(provider);
+    let for_gateway = Arc::clone(&provider);
     servers.spawn(serve(listener, control.stops(), move |request| {
-        let provider = Arc::clone(&provider);
+        let provider = Arc::clone(&for_gateway);
         async move { provider.answer(request).await }
+    }));
+    // Nothing stops the pages: their sender is gone from the start.
+    let (_, never) = watch::channel(None);
+    let (listener, pages_at) = listen().await.map_err(DemoError::Listen)?;
+    servers.spawn(serve(listener, never.clone(), move |request| {
+        let provider = Arc::clone(&provider);
+        async move { provider.answer_browser(request).await }
     }));
     let (listener, application_at) = listen().await.map_err(DemoError::Listen)?;
     let application = Arc::new(application);
-    // Nothing stops the application: its sender is gone from the start.
-    let (_, never) = watch::channel(None);
     servers.spawn(serve(listener, never, move |request| {
         let application = Arc::clone(&application);
         async move { application.answer(request).await }
@@ -150,12 +159,14 @@ pub async fn start(port: u16, data_dir: &Path, token_life: Duration) -> Result<P
         secret_file: &secret_file,
         application: application_at,
         provider: provider_at,
+        provider_pages: pages_at,
     };
     Ok(Parts {
         config: gateway.config(),
         greeting: gateway.greeting(),
         application: application_at,
         provider: provider_at,
+        provider_pages: pages_at,
         control,
         revoker,
         servers,

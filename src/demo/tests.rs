@@ -312,6 +312,15 @@ async fn a_stopped_provider_refuses_connections_and_comes_back() {
     let answer = sender.send_request(get("/jwks")).await.unwrap();
     text(answer).await;
     parts.control.stop_provider(Duration::from_millis(300));
+    for (path, said) in [
+        ("/authorize", "sign in anew"),
+        ("/end_session", "signed out at the gateway"),
+    ] {
+        let page = send(parts.provider_pages, get(path)).await;
+        assert_eq!(page.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let page = text(page).await;
+        assert!(page.contains(said), "{page}");
+    }
     let _ = connection.await.unwrap();
     while TcpStream::connect(parts.provider).await.is_ok() {
         assert!(!parts.control.stopped_for().is_zero(), "never stopped");
@@ -323,7 +332,7 @@ async fn a_stopped_provider_refuses_connections_and_comes_back() {
     assert!(parts.control.stopped_for().is_zero());
     let answer = send(parts.provider, get("/jwks")).await;
     assert_eq!(answer.status(), StatusCode::OK);
-    assert_eq!(parts.running(), 2);
+    assert_eq!(parts.running(), 3);
 }
 
 fn as_ann(mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {

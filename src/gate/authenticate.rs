@@ -36,7 +36,8 @@ impl Gate {
             Freshness::Fresh(session) => {
                 if let Err(error) = self.sessions.touch(&session).await {
                     // The idle time is kept here and written again later.
-                    tracing::warn!(reason = error.reason(), "idle time could not be written");
+                    self.untouched
+                        .warn("idle time could not be written", &error);
                 }
                 Authentication::SignedIn {
                     session: Box::new(session),
@@ -77,7 +78,7 @@ impl Gate {
                 }
                 Ok(Found::Ended(ending)) => ended = ended.or(Some(ending.reason())),
                 Err(error) => {
-                    tracing::warn!(reason = error.reason(), "session cannot be read");
+                    self.unreadable.warn("session cannot be read", &error);
                     return Authentication::Unavailable {
                         reason: error.reason(),
                         retry_after: Duration::from_secs(2),

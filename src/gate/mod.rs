@@ -6,12 +6,14 @@
 
 mod admit;
 mod authenticate;
+mod outage_log;
 
 pub use admit::Verdict;
 pub use authenticate::Authentication;
 
 use std::sync::Arc;
 
+use self::outage_log::OutageLog;
 use crate::refresh::Refresher;
 use crate::session::cookie::SessionCookie;
 use crate::session::sessions::Sessions;
@@ -23,6 +25,8 @@ pub struct Gate {
     refresher: Refresher,
     cookie: SessionCookie,
     home: Scope,
+    unreadable: OutageLog,
+    untouched: OutageLog,
 }
 
 impl Gate {
@@ -37,6 +41,8 @@ impl Gate {
             refresher,
             cookie,
             home,
+            unreadable: OutageLog::new(),
+            untouched: OutageLog::new(),
         }
     }
 }

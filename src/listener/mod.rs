@@ -20,4 +20,4 @@ mod worker;
 pub use bind::{Bound, ListenError, Listener, LocalAddr};
 pub use connection::{Connection, Handler, PeerAddr};
 pub use serve::{Running, ServeSettings};
-pub use tunnels::{Tunnel, Tunnels};
+pub use tunnels::{Tunnel, TunnelCloser, Tunnels};

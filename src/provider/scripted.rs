@@ -254,7 +254,7 @@ pub(super) fn config(issuer: &str) -> ProviderConfig {
         issuer: issuer.to_owned(),
         internal_url: None,
         client_id: "gateway".into(),
-        client_secret: Some(SecretString::from("s3cret")),
+        client_secret: Some(SecretString::from("s3cret").into()),
         scopes: vec!["openid".into(), "email".into(), "profile".into()],
         offline_access: OfflineAccess::Auto,
         email_verified: EmailVerified::Require,

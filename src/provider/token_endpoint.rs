@@ -240,6 +240,7 @@ impl TokenEndpoint {
             });
         Ok(match &self.config.client_secret {
             Some(secret) => {
+                let secret = secret.current();
                 client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
             }
             None => client,

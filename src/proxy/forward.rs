@@ -88,6 +88,7 @@ impl Proxy {
     }
 
     /// Sends the request and returns the answer as soon as its head is here.
+    /// With a 101 comes a `TunnelCloser` among its extensions.
     pub async fn forward(
         &self,
         permit: Permit,
@@ -207,10 +208,11 @@ impl Proxy {
         }
         wanted.judge(answer.headers())?;
         let upstream = hyper::upgrade::on(&mut answer);
-        let tunnel = connection.tunnels.open();
+        let (tunnel, closer) = connection.tunnels.open();
         tokio::spawn(tunnel::run(client, upstream, tunnel, self.websocket_idle));
         let (mut parts, _) = answer.into_parts();
         parts.extensions.clear();
+        parts.extensions.insert(closer);
         response::clean(&mut parts.headers, &self.scrub, self.cookies);
         parts.headers.remove(header::CONTENT_LENGTH);
         wanted.announce(&mut parts.headers);

@@ -47,6 +47,12 @@ impl ReturnToPolicy {
         }
     }
 
+    /// Whether sign-ins happen there: `public_url`, or a host with a session
+    /// lane.
+    pub fn has_session_origin(&self, origin: &Origin) -> bool {
+        self.origins.contains(origin)
+    }
+
     fn lists(&self, origin: &Origin) -> bool {
         let scheme = self.origins.first().map(|public_url| public_url.scheme);
         self.origins.contains(origin)

@@ -10,7 +10,7 @@ use super::service::Inner;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
 use crate::identity_headers::{InjectError, ReadyHeaders, user_id};
-use crate::listener::Connection;
+use crate::listener::{Connection, TunnelCloser};
 use crate::model::context::{Audience, RequestContext};
 use crate::page::ActionKind;
 use crate::policy::Permit;
@@ -79,7 +79,13 @@ impl Inner {
             identity: identity.as_ref(),
         };
         match self.proxy.forward(admitted.permit, outbound).await {
-            Ok(response) => response,
+            Ok(mut response) => {
+                let closer = response.extensions_mut().remove::<TunnelCloser>();
+                if let (Some(closer), Some(session)) = (closer, admitted.session) {
+                    self.tunnel_guard.guard(session, closer);
+                }
+                response
+            }
             Err(error) => {
                 let (reason, detail) = (error.reason(), error.to_string());
                 match error.blame() {

@@ -13,5 +13,8 @@ mod render;
 mod service;
 mod sign_in;
 mod start_limit;
+mod tunnel_guard;
+mod upgrade_origin;
 
 pub use service::{Equipment, Parts, Service};
+pub use tunnel_guard::TunnelGuard;

@@ -17,6 +17,8 @@ use super::in_flight::InFlight;
 use super::render::{self, Manner, Trouble};
 use super::sign_in::cookie_fields;
 use super::start_limit::StartLimit;
+use super::tunnel_guard::TunnelGuard;
+use super::upgrade_origin;
 use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -57,6 +59,7 @@ pub struct Parts {
     /// Id and name, in the order of the configuration.
     pub providers: Vec<(ProviderId, String)>,
     pub limits: checked::Limits,
+    pub tunnel_guard: TunnelGuard,
 }
 
 /// What belongs to a route, made once at start.
@@ -92,6 +95,7 @@ pub(super) struct Inner {
     pub(super) strict_cookie: bool,
     pub(super) start_limit: StartLimit,
     in_flight: InFlight,
+    pub(super) tunnel_guard: TunnelGuard,
 }
 
 /// What the access log wants to know about a request, filled on the way.
@@ -133,6 +137,7 @@ impl Service {
                         .unwrap_or(NonZeroU32::MIN),
                 ),
                 in_flight: InFlight::new(parts.limits.in_flight),
+                tunnel_guard: parts.tunnel_guard,
             }),
         }
     }
@@ -208,6 +213,11 @@ impl Inner {
         let public_host = self.is_public_host(&context.target.authority);
         let known = public_host || !matches!(found, Found::UnknownHost);
         if !known {
+            // The page that says so is to look like one.
+            if let Some(asset) = self.pages.asset(context.target.path()) {
+                trail.decision = Some("own");
+                return asset;
+            }
             trail.decision = Some("unknown_host");
             let trouble = Trouble::new(
                 StatusCode::MISDIRECTED_REQUEST,
@@ -235,6 +245,18 @@ impl Inner {
                 trail.lane = Some(permit.lane().as_str());
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.id.reference());
+                if session.is_some()
+                    && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
+                {
+                    trail.decision = Some("deny");
+                    trail.reason = Some("upgrade_cross_site");
+                    let trouble = Trouble::new(
+                        StatusCode::FORBIDDEN,
+                        "upgrade_cross_site",
+                        context.reference,
+                    );
+                    return render::problem(&self.pages, manner, trouble);
+                }
                 let request = Admitted {
                     permit,
                     route,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::broadcast;
+
 pub use super::found::{Ending, Found, Session};
 use super::idle::LastUses;
 use super::key_memory::KeyMemory;
@@ -21,6 +23,9 @@ use crate::base::random;
 use crate::base::seal::BrokenSeal;
 use crate::model::identity::Identity;
 use crate::model::tokens::TokenSet;
+
+/// A listener that falls further behind is told so and looks for itself.
+const REVOCATIONS_KEPT: usize = 1024;
 
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum SessionError {
@@ -84,6 +89,7 @@ pub struct Sessions {
     pub(super) key_memory: KeyMemory,
     idle_timeout: Duration,
     uses: LastUses,
+    revoked: broadcast::Sender<SessionId>,
 }
 
 impl Sessions {
@@ -98,6 +104,7 @@ impl Sessions {
             key_memory: KeyMemory::default(),
             idle_timeout: settings.idle_timeout,
             uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
+            revoked: broadcast::Sender::new(REVOCATIONS_KEPT),
         }
     }
 
@@ -306,7 +313,7 @@ impl Sessions {
     pub async fn revoke(&self, session: &Session) -> Result<(), SessionError> {
         let (issuer, subject) = (&session.identity.issuer, &session.identity.subject);
         self.store.tombstone(session.id, self.clock.now()).await?;
-        self.uses.forget(&session.id);
+        self.forget(session.id);
         for key in self.ring.all() {
             let index = self.index(key, issuer, subject);
             self.store.index_remove(index, session.id).await?;
@@ -322,11 +329,23 @@ impl Sessions {
             for session in self.store.index_list(index).await? {
                 let was_live = self.store.tombstone(session, self.clock.now()).await?;
                 ended += usize::from(was_live);
-                self.uses.forget(&session);
+                self.forget(session);
                 self.store.index_remove(index, session).await?;
             }
         }
         Ok(ended)
+    }
+
+    /// Every session that this process ends from now on; those that end by
+    /// time or elsewhere are not told.
+    pub fn revocations(&self) -> broadcast::Receiver<SessionId> {
+        self.revoked.subscribe()
+    }
+
+    fn forget(&self, session: SessionId) {
+        self.uses.forget(&session);
+        // An error says that nobody listens.
+        let _ = self.revoked.send(session);
     }
 
     /// Whether this is the first time that `key` is named for `purpose`

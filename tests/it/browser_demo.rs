@@ -72,12 +72,21 @@ async fn browser_demo() {
     chromium.open(&demo.app("/admin")).await;
     assert!(!chromium.text().await.contains("403"), "Ann may open it");
 
-    // Past the first access token: still signed in, and nobody was asked.
+    // Past the first access token, whose refresh fails once: still signed in,
+    // and nobody was asked.
+    chromium.open(&demo.app("/")).await;
+    chromium.press("fail the next refresh").await;
+    chromium.shows("The next refresh will fail").await;
     tokio::time::sleep(std::time::Duration::from_secs(16)).await;
     chromium.open(&demo.app("/")).await;
     assert!(chromium.url().await.starts_with(&demo.app("/")));
     chromium.shows("X-Forwarded-User").await;
     chromium.screenshot("demo-refreshed").await;
+
+    chromium.press("end this session elsewhere").await;
+    chromium.shows("Continue as Ann").await;
+    chromium.press("continue as ann").await;
+    chromium.shows("X-Forwarded-User").await;
 
     chromium.open(&demo.app("/oauth2/")).await;
     chromium.screenshot("demo-who-am-i").await;
@@ -97,10 +106,21 @@ async fn browser_demo() {
     chromium.shows("Continue as Ben").await;
     chromium.press("continue as ben").await;
     chromium.shows("X-Forwarded-User").await;
-    chromium.open(&demo.app("/admin")).await;
+    chromium.press("a page that ben may not open").await;
+    chromium.shows("You do not have access").await;
     let status = "return performance.getEntriesByType('navigation')[0].responseStatus";
     assert_eq!(chromium.script(status).await, 403);
     chromium.screenshot("demo-forbidden").await;
+
+    chromium.open(&demo.app("/")).await;
+    chromium.press("stop the provider").await;
+    chromium.shows("The provider is stopped").await;
+    chromium.open(&demo.app("/")).await;
+    chromium.shows("X-Forwarded-User").await;
+    let provider = format!("http://id.localhost:{}/", demo.port);
+    chromium.open(&provider).await;
+    chromium.shows("Demo ID is stopped").await;
+    chromium.screenshot("demo-provider-stopped").await;
     chromium.quit().await;
 
     demo.process.signal("INT");

@@ -9,7 +9,15 @@ mod harness;
 #[cfg(test)]
 mod browser_demo;
 #[cfg(test)]
+mod browser_pages;
+#[cfg(test)]
 mod callback_attacks;
+#[cfg(test)]
+mod domain_scope;
+#[cfg(test)]
+mod draining;
+#[cfg(test)]
+mod expiry;
 #[cfg(test)]
 mod harness_alone;
 #[cfg(test)]
@@ -34,3 +42,7 @@ mod sessions;
 mod sign_out;
 #[cfg(test)]
 mod starting;
+#[cfg(test)]
+mod tunnels;
+#[cfg(test)]
+mod two_providers;

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
-use tokio_tungstenite::tungstenite::{Message, client::IntoClientRequest};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::harness::browser::Browser;
 use crate::harness::echo::Echo;
@@ -162,24 +162,8 @@ async fn websocket(
     scene: &Scene,
     cookie: Option<&str>,
 ) -> Result<tokio_tungstenite::WebSocketStream<TcpStream>, u16> {
-    let url = format!("ws://{}/ws", scene.gateway.authority());
-    let mut request = url.into_client_request().expect("request");
     let origin = scene.gateway.url("");
-    request
-        .headers_mut()
-        .insert("origin", origin.parse().expect("header"));
-    if let Some(cookie) = cookie {
-        request
-            .headers_mut()
-            .insert("cookie", cookie.parse().expect("header"));
-    }
-    match tokio_tungstenite::client_async(request, connect(scene).await).await {
-        Ok((socket, _)) => Ok(socket),
-        Err(tokio_tungstenite::tungstenite::Error::Http(response)) => {
-            Err(response.status().as_u16())
-        }
-        Err(error) => panic!("{error}"),
-    }
+    crate::harness::websocket::open(&scene.gateway, cookie, Some(&origin)).await
 }
 
 #[tokio::test]

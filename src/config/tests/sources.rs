@@ -143,7 +143,7 @@ fn secrets_come_from_files_that_nobody_else_may_read() {
     let provider = |loaded: Loaded| loaded.config.providers.into_values().next().unwrap();
     let secret = provider(read(&text).unwrap()).client_secret.unwrap();
     assert_eq!(
-        secret.expose_secret(),
+        secret.current().expose_secret(),
         " s3cr3t ",
         "one newline is trimmed and nothing else"
     );

@@ -9,6 +9,7 @@ use super::super::conversation::Provider;
 use super::super::error::{Class, Sent};
 use super::super::scripted::{self, Reply, Scripted};
 use super::*;
+use crate::base::secret_file::LiveSecret;
 
 async fn exchange(provider: &Provider) -> Result<TokenSet, ProviderError> {
     let secret = |text: &str| SecretString::from(text);
@@ -71,12 +72,41 @@ async fn sec_rp_01_and_19_the_exchange_carries_redirect_uri_and_verifier() {
 }
 
 #[tokio::test]
+async fn a_client_secret_that_was_rotated_is_used_without_a_restart() {
+    let idp = Scripted::start().await;
+    idp.reply("/token", Reply::json(&good()));
+    idp.discovery(json!({"token_endpoint_auth_methods_supported": ["client_secret_post"]}));
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("client_secret");
+    let rotate = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let owner = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&file, owner).unwrap();
+    };
+    rotate("old\n");
+    let mut config = idp.config();
+    config.client_secret = Some(LiveSecret::in_file(file.clone()).unwrap());
+    let provider = idp.provider_with(config);
+    exchange(&provider).await.unwrap();
+    rotate("new\n");
+    exchange(&provider).await.unwrap();
+    std::fs::remove_file(&file).unwrap();
+    exchange(&provider).await.unwrap();
+    let sent: Vec<_> = idp
+        .seen("/token")
+        .iter()
+        .map(|seen| seen.form()["client_secret"].clone())
+        .collect();
+    assert_eq!(sent, ["old", "new", "new"]);
+}
+
+#[tokio::test]
 async fn sec_rp_11_and_12_one_method_and_well_encoded() {
     let idp = Scripted::start().await;
     idp.reply("/token", Reply::json(&good()));
     let mut config = idp.config();
     config.client_id = "a:b".into();
-    config.client_secret = Some(SecretString::from("p+ %/é:&"));
+    config.client_secret = Some(SecretString::from("p+ %/é:&").into());
     exchange(&idp.provider_with(config.clone())).await.unwrap();
     let seen = idp.seen("/token").remove(0);
     let basic = seen.headers["authorization"].to_str().unwrap();

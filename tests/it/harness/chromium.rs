@@ -16,6 +16,26 @@ use super::{port, until, wire};
 /// The key under which WebDriver names an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
+/// A window and what its owner prefers.
+#[derive(Debug, Clone, Copy)]
+pub struct Look {
+    pub name: &'static str,
+    pub language: &'static str,
+    width: u32,
+    dark: bool,
+}
+
+impl Look {
+    pub const fn new(name: &'static str, width: u32, dark: bool, language: &'static str) -> Self {
+        Self {
+            name,
+            language,
+            width,
+            dark,
+        }
+    }
+}
+
 pub struct Chromium {
     base: String,
     /// Dropped first, so that the driver still ends the browser.
@@ -117,6 +137,35 @@ impl Chromium {
             Some(json!({ "script": body, "args": [] })),
         )
         .await
+    }
+
+    /// The same on a page that may just be leaving.
+    pub async fn try_script(&self, body: &str) -> Option<Value> {
+        let body = json!({ "script": body, "args": [] });
+        self.ask("POST", "/execute/sync", Some(body)).await.ok()
+    }
+
+    /// From the next page on, the window looks like this.
+    pub async fn look(&self, look: Look) {
+        let scheme = if look.dark { "dark" } else { "light" };
+        for (command, parameters) in [
+            (
+                "Emulation.setDeviceMetricsOverride",
+                json!({ "width": look.width, "height": 760, "deviceScaleFactor": 1, "mobile": look.width < 600 }),
+            ),
+            (
+                "Emulation.setEmulatedMedia",
+                json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] }),
+            ),
+            ("Network.enable", json!({})),
+            (
+                "Network.setExtraHTTPHeaders",
+                json!({ "headers": { "Accept-Language": look.language } }),
+            ),
+        ] {
+            let body = json!({ "cmd": command, "params": parameters });
+            self.must("POST", "/goog/cdp/execute", Some(body)).await;
+        }
     }
 
     /// Waits until the page shows `needle`.

@@ -143,6 +143,11 @@ impl Plan {
         replica
     }
 
+    /// Where the gateway listens.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn origin(&self) -> String {
         format!("http://app.localhost:{}", self.public_port)
     }

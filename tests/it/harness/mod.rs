@@ -21,4 +21,5 @@ pub mod scene;
 pub mod secrets;
 pub mod until;
 pub mod upstream;
+pub mod websocket;
 pub mod wire;

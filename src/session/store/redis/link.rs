@@ -12,13 +12,14 @@ use std::time::Duration;
 use ::redis::aio::MultiplexedConnection;
 use ::redis::io::tcp::{TcpSettings, socket2};
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ErrorKind, FromRedisValue,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
     IntoConnectionInfo, RedisError, ScriptInvocation, TlsCertificates, Value,
 };
 use secrecy::ExposeSecret;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use crate::base::secret_file::LiveSecret;
 use crate::config::checked;
 use crate::session::store::StoreError;
 
@@ -58,63 +59,80 @@ pub struct Link {
     state: watch::Receiver<State>,
 }
 
-/// Builds the client; talks to nobody.
-pub fn client(settings: &checked::Redis) -> Result<Client, StoreError> {
-    let refused = |error: &dyn std::fmt::Display| {
-        StoreError::Unavailable(format!("store.redis settings: {error}"))
-    };
-    let info = settings
-        .url
-        .as_str()
-        .into_connection_info()
-        .map_err(|error| refused(&error))?;
-    let mut login = info.redis_settings().clone();
-    if let Some(username) = &settings.username {
-        login = login.set_username(username);
-    }
-    if let Some(password) = &settings.password {
-        login = login.set_password(password.expose_secret());
-    }
-    let tls = match info.addr() {
-        ConnectionAddr::TcpTls { insecure: true, .. } => {
-            return Err(refused(&"the certificate must be checked"));
+/// Where the server is and how to log in there. Talks to nobody.
+pub struct Server {
+    /// Without the password.
+    info: ConnectionInfo,
+    tls: bool,
+    root_cert: Option<Vec<u8>>,
+    password: Option<LiveSecret>,
+}
+
+fn refused(error: impl std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("store.redis settings: {error}"))
+}
+
+impl Server {
+    pub fn new(settings: &checked::Redis) -> Result<Self, StoreError> {
+        let info = settings.url.as_str().into_connection_info();
+        let info = info.map_err(refused)?;
+        let mut login = info.redis_settings().clone();
+        if let Some(username) = &settings.username {
+            login = login.set_username(username);
         }
-        ConnectionAddr::TcpTls { .. } => true,
-        _ => false,
-    };
-    let tcp = TcpSettings::default()
-        .set_nodelay(true)
-        .set_keepalive(socket2::TcpKeepalive::new().with_time(CHECK_EVERY));
-    #[cfg(target_os = "linux")]
-    let tcp = tcp.set_user_timeout(USER_TIMEOUT);
-    let info = info.set_redis_settings(login).set_tcp_settings(tcp);
-    if !tls {
-        return Client::open(info).map_err(|error| refused(&error));
+        let tls = match info.addr() {
+            ConnectionAddr::TcpTls { insecure: true, .. } => {
+                return Err(refused("the certificate must be checked"));
+            }
+            ConnectionAddr::TcpTls { .. } => true,
+            _ => false,
+        };
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(socket2::TcpKeepalive::new().with_time(CHECK_EVERY));
+        #[cfg(target_os = "linux")]
+        let tcp = tcp.set_user_timeout(USER_TIMEOUT);
+        let root_cert = settings.ca_file.as_ref().map(|path| {
+            std::fs::read(path).map_err(|error| refused(format!("{}: {error}", path.display())))
+        });
+        let server = Self {
+            info: info.set_redis_settings(login).set_tcp_settings(tcp),
+            tls,
+            root_cert: root_cert.transpose()?,
+            password: settings.password.clone(),
+        };
+        server.client()?;
+        Ok(server)
     }
-    let root_cert = match &settings.ca_file {
-        None => None,
-        Some(path) => Some(
-            std::fs::read(path)
-                .map_err(|error| refused(&format!("{}: {error}", path.display())))?,
-        ),
-    };
-    let certificates = TlsCertificates {
-        client_tls: None,
-        root_cert,
-    };
-    Client::build_with_tls(info, certificates).map_err(|error| refused(&error))
+
+    /// A client with the password of now.
+    fn client(&self) -> Result<Client, StoreError> {
+        let mut info = self.info.clone();
+        if let Some(password) = &self.password {
+            let login = info.redis_settings().clone();
+            info = info.set_redis_settings(login.set_password(password.current().expose_secret()));
+        }
+        if !self.tls {
+            return Client::open(info).map_err(refused);
+        }
+        let certificates = TlsCertificates {
+            client_tls: None,
+            root_cert: self.root_cert.clone(),
+        };
+        Client::build_with_tls(info, certificates).map_err(refused)
+    }
 }
 
 impl Link {
     /// The task lives on the current runtime, until the link is dropped.
-    pub fn start(client: Client, patience: Duration) -> Result<Self, StoreError> {
+    pub fn start(server: Server, patience: Duration) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let (sender, state) = watch::channel(State::Starting);
         runtime.spawn(async move {
             let closed = sender.clone();
             tokio::select! {
-                () = own(&client, &sender, patience) => {}
+                () = own(&server, &sender, patience) => {}
                 () = closed.closed() => {}
             }
         });
@@ -175,10 +193,10 @@ fn late(deadline: Duration) -> StoreError {
 }
 
 /// Keeps one good connection in `state`.
-async fn own(client: &Client, state: &watch::Sender<State>, patience: Duration) {
+async fn own(server: &Server, state: &watch::Sender<State>, patience: Duration) {
     let mut pause = PAUSE_LEAST;
     let mut warned = false;
-    let mut attempt = connect(client).await;
+    let mut attempt = connect(server).await;
     loop {
         match attempt {
             Ok(connection) => {
@@ -193,13 +211,13 @@ async fn own(client: &Client, state: &watch::Sender<State>, patience: Duration) 
                     warn_of_settings(connection).await;
                     warned = true;
                 }
-                attempt = successor(client, &live, patience).await;
+                attempt = successor(server, &live, patience).await;
             }
             Err(error) => {
                 state.send_replace(State::Down(error));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(PAUSE_MOST);
-                attempt = connect(client).await;
+                attempt = connect(server).await;
             }
         }
     }
@@ -207,13 +225,13 @@ async fn own(client: &Client, state: &watch::Sender<State>, patience: Duration) 
 
 /// Waits until `live` wants replacing and connects beside it.
 async fn successor(
-    client: &Client,
+    server: &Server,
     live: &Live,
     patience: Duration,
 ) -> Result<MultiplexedConnection, StoreError> {
     loop {
         let verdict = watch_over(live, patience).await;
-        let attempt = connect(client).await;
+        let attempt = connect(server).await;
         match (verdict, attempt) {
             (Verdict::Renew, Err(error)) => tracing::warn!(
                 %error,
@@ -253,11 +271,12 @@ async fn watch_over(live: &Live, patience: Duration) -> Verdict {
     Verdict::Renew
 }
 
-async fn connect(client: &Client) -> Result<MultiplexedConnection, StoreError> {
+async fn connect(server: &Server) -> Result<MultiplexedConnection, StoreError> {
     // Deadlines are ours: the library's would hide which call was late.
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
         .set_response_timeout(None);
+    let client = server.client()?;
     let attempt = async {
         let connection = client
             .get_multiplexed_async_connection_with_config(&config)

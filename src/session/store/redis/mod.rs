@@ -43,7 +43,7 @@ impl RedisStore {
     /// is what a read may take.
     pub fn new(settings: &checked::Redis, timeout: Duration) -> Result<Self, StoreError> {
         Ok(Self {
-            link: Link::start(link::client(settings)?, timeout)?,
+            link: Link::start(link::Server::new(settings)?, timeout)?,
             scripts: Scripts::new(),
             prefix: settings.key_prefix.clone(),
             timeout,

@@ -10,6 +10,7 @@ use super::*;
 use crate::base::clock::Clock;
 use crate::base::key_ring::KeyRing;
 use crate::base::random;
+use crate::base::secret_file::LiveSecret;
 use crate::session::record::{Fingerprint, HEADER_LENGTH, Owner, TokenHeader};
 use crate::session::sessions::tests::{leave_traces, secrets};
 use crate::session::sessions::{Sessions, Settings};
@@ -270,20 +271,47 @@ async fn signs_in_as_a_user_and_says_when_it_may_not() {
         "~vestibule:*",
         "+@all",
         "-@dangerous",
+        "--user",
+        "operator",
+        "on",
+        ">operator-word",
+        "+@all",
     ]) else {
         return;
     };
     let mut settings = server.settings();
     settings.username = Some("gate".into());
-    settings.password = Some(SecretString::from("secret-word".to_owned()));
+    let file = server.folder.path().join("password");
+    write_private(&file, "secret-word");
+    settings.password = Some(LiveSecret::in_file(file.clone()).unwrap());
     let store = RedisStore::new(&settings, TIMEOUT).unwrap();
     back(&store).await;
     store.create(fresh_id(), records(10)).await.unwrap();
-    settings.password = Some(SecretString::from("another-word".to_owned()));
+    // A rotation: the next connection is made with the new password.
+    let operator = format!("{}?user=operator&pass=operator-word", server.url());
+    let operator = ::redis::Client::open(operator).unwrap();
+    let mut operator = operator.get_multiplexed_async_connection().await.unwrap();
+    let mut change = ::redis::cmd("ACL");
+    change.arg(&["SETUSER", "gate", "resetpass", ">third-word"]);
+    change.exec_async(&mut operator).await.unwrap();
+    write_private(&file, "third-word");
+    let mut kill = ::redis::cmd("CLIENT");
+    kill.arg(&["KILL", "USER", "gate"]);
+    kill.exec_async(&mut operator).await.unwrap();
+    until_error(&store).await;
+    back(&store).await;
+    store.create(fresh_id(), records(10)).await.unwrap();
+    settings.password = Some(SecretString::from("another-word".to_owned()).into());
     let store = RedisStore::new(&settings, TIMEOUT).unwrap();
     let error = store.probe().await.unwrap_err();
     assert!(matches!(error, StoreError::Credentials(_)), "{error:?}");
     assert!(!error.to_string().contains("another-word"));
+}
+
+fn write_private(path: &std::path::Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::write(path, text).unwrap();
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 #[tokio::test]
