@@ -51,7 +51,7 @@ pub enum Command {
     ///
     /// Asks the same code as the gateway does. Changes nothing and calls nobody.
     /// Exit codes: 0 the request reaches an application, 1 it does not, 2 wrong usage or a faulty configuration.
-    Explain(ExplainSettings),
+    Explain(Box<ExplainSettings>),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Keys that seal sessions

@@ -23,7 +23,6 @@ mod load;
 mod log;
 mod not_built;
 mod pages;
-mod peer_word;
 mod problems;
 mod provider;
 mod quantity;

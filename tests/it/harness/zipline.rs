@@ -219,7 +219,9 @@ fn who(state: &Mutex<State>, headers: &HeaderMap) -> Result<String, Box<Answered
 
 /// Opens a session for whatever name is given; passwords are not the subject.
 async fn login(state: &Mutex<State>, body: Incoming) -> Answered {
-    let body = body.collect().await.expect("body").to_bytes();
+    let body = vestibule::base::bounded_body::read(body, 1 << 20)
+        .await
+        .expect("body");
     let form: Value = serde_json::from_slice(&body).unwrap_or_default();
     let Some(name) = form["username"].as_str() else {
         return error(400, "username is required");
