@@ -44,7 +44,8 @@ const AUTHENTIK: [(Method, &str); 4] = [
 ];
 
 /// Every provider against the routes of its own origin. `public_url` gives
-/// the scheme of all routes.
+/// the scheme of all routes. Only a host that is named surely points here; a
+/// name below a wildcard may point elsewhere, which is worth a warning.
 pub(super) fn check(
     providers: &BTreeMap<ProviderId, Provider>,
     routes: &[Route],
@@ -66,6 +67,7 @@ pub(super) fn check(
             port: issuer.port(),
         };
         let routes = routes_of(routes, &host);
+        let exact = RouteHost::Exact(host);
         for (method, path) in sign_in_requests(provider, &issuer, &routes) {
             let Some(route) = route_of(&routes, &path) else {
                 continue;
@@ -75,19 +77,28 @@ pub(super) fn check(
                 Lane::Deny => "refuses it",
                 _ => continue,
             };
-            findings.error(
-                &format!("provider.{}.issuer", provider.id),
-                format!(
-                    "{method} {path} is part of signing in there, and route.{} {hindrance}: nobody could ever get a session",
-                    route.id
-                ),
-                format!(
-                    "put {{ path = \"{}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
-                    path,
-                    route.id,
-                    ways(&issuer, is_gitea(&routes)),
-                ),
+            let key = format!("provider.{}.issuer", provider.id);
+            let cure = format!(
+                "put {{ path = \"{}\", lane = \"public\" }} first in the rules of route.{}, and the same for the other paths of its sign-in ({}); or give the provider a host that this gateway does not guard",
+                path,
+                route.id,
+                ways(&issuer, is_gitea(&routes)),
             );
+            let named = route.hosts.contains(&exact);
+            let unless = if named {
+                ""
+            } else {
+                ", if that name leads to this gateway"
+            };
+            let what = format!(
+                "{method} {path} is part of signing in there, and route.{} {hindrance}: nobody could ever get a session{unless}",
+                route.id
+            );
+            if named {
+                findings.error(&key, what, cure);
+            } else {
+                findings.warning(&key, what, cure);
+            }
         }
     }
 }
@@ -125,7 +136,7 @@ fn is_gitea(routes: &[&Route]) -> bool {
 }
 
 /// The routes that answer for `host`: the most specific spelling of it
-/// decides alone.
+/// decides alone. Routes of every host say nothing about this one.
 fn routes_of<'a>(routes: &'a [Route], host: &Authority) -> Vec<&'a Route> {
     let rank = |route: &Route| {
         let fits = |written: &RouteHost| match written {
@@ -135,7 +146,7 @@ fn routes_of<'a>(routes: &'a [Route], host: &Authority) -> Vec<&'a Route> {
                 let is_below = inner.is_some_and(|inner| inner.len() > 1 && inner.ends_with('.'));
                 (is_below && domain.port == host.port).then_some(domain.host.len())
             }
-            RouteHost::Any => Some(0),
+            RouteHost::Any => None,
         };
         route.hosts.iter().filter_map(fits).max()
     };
@@ -177,17 +188,18 @@ fn ways(issuer: &Url, gitea: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Problems, parse};
+    use super::super::{Problem, Problems, parse};
 
     /// One host; the lines of `route` follow its upstream and access.
-    fn read(issuer: &str, route: &str) -> Result<(), Problems> {
+    /// The warnings.
+    fn read(issuer: &str, route: &str) -> Result<Vec<Problem>, Problems> {
         let text = format!(
             "server.public_url = \"https://git.example.com\"\n\
              [provider.main]\nkind = \"oidc\"\nissuer = \"{issuer}\"\nclient_id = \"vestibule\"\n\
              [route.git]\nupstream = \"http://127.0.0.1:3000\"\naccess = \"signed-in\"\n{route}\n"
         );
         let folder = tempfile::tempdir().unwrap();
-        parse(&text, "vestibule.toml", &[], folder.path()).map(|_| ())
+        parse(&text, "vestibule.toml", &[], folder.path()).map(|loaded| loaded.warnings)
     }
 
     #[track_caller]
@@ -272,16 +284,24 @@ mod tests {
     #[test]
     fn the_most_specific_host_decides() {
         let wide = "host = \"*.example.com\"\n[session]\ncookie_domain = \"example.com\"";
-        refuses(
-            "https://id.example.com",
-            wide,
-            "/.well-known/openid-configuration",
-        );
+        let warnings = read("https://id.example.com", wide).expect("only a warning");
+        let [only] = &warnings[..] else {
+            panic!("{warnings:?}");
+        };
+        assert_eq!(only.key, "provider.main.issuer");
+        assert!(only.what.contains("/.well-known/openid-configuration"));
         let own = format!(
             "{wide}\n[route.id]\nhost = \"id.example.com\"\nupstream = \"http://127.0.0.1:8080\"\nrules = [{{ path = \"/*\", lane = \"public\" }}]"
         );
-        assert!(read("https://id.example.com", &own).is_ok());
-        assert!(read("https://example.com", wide).is_ok());
+        let catch_all = "[route.rest]\nhost = \"*\"\nupstream = \"http://127.0.0.1:1\"\nrules = [{ path = \"/*\", lane = \"deny\" }]";
+        for (issuer, more) in [
+            ("https://id.example.com", own.as_str()),
+            ("https://example.com", wide),
+            ("https://id.example.com", catch_all),
+        ] {
+            let warnings = read(issuer, more).expect("fine");
+            assert!(warnings.is_empty(), "{more} {warnings:?}");
+        }
     }
 
     #[test]

@@ -386,12 +386,12 @@ async fn explain_says_which_condition_decided() {
             &[
                 "192.0.2.1 is not in 198.51.100.0/24",
                 "add --from",
-                "rules[7].access[0]",
+                "rules[8].access[0]",
             ][..],
         ),
         (
             &["GET", "/far/a", "--from", "198.51.100.7"],
-            &["rules[7].access[0] admits"],
+            &["rules[8].access[0] admits"],
         ),
         (
             &["GET", "/quiet/a"],
@@ -399,7 +399,7 @@ async fn explain_says_which_condition_decided() {
         ),
         (
             &["GET", "/x/a%252fb/log"],
-            &["rules[9]", "another reading", "nobody passes"],
+            &["rules[10]", "another reading", "nobody passes"],
         ),
         (
             &["GET", "/guarded/news/a", "--groups", "admins"],

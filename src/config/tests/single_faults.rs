@@ -98,7 +98,7 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (upstream, &format!("{upstream}\nclear_cookies = \"a\""), "route.files.clear_cookies", Some(8), "brackets"),
         (upstream, &format!("{upstream}\nhost = \"b.example.com\"\nclear_cookies = [\"a\"]\n{access}\n[session]\ncookie_domain = \"example.com\"\n[route.more]\npath = \"/more/*\"\n{upstream}"), "route.files.clear_cookies", Some(9), "remove session.cookie_domain"),
         (access, "", "route.files.access", Some(6), "access = \"signed-in\""),
-        (access, "access = \"everybody\"", "route.files.access", Some(8), "\"signed-in\" or \"anyone\""),
+        (access, "access = \"everybody\"", "route.files.access", Some(8), "(\"anyone\" where anybody can register)"),
         (access, "access = []", "route.files.access", Some(8), "[{ groups"),
         (access, "access = [{}]", "route.files.access[0]", Some(8), "email_domains"),
         (access, "access = [{ groups = [] }]", "route.files.access[0].groups", Some(8), "add a value"),
