@@ -111,7 +111,7 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (access, "access = [{ email_domains = [\"@example.com\"] }]", "route.files.access[0].email_domains[0]", Some(8), "example.com"),
         (access, "access = [{ email_domains = [\"bücher.de\"] }]", "route.files.access[0].email_domains[0]", Some(8), "ASCII"),
         (access, "access = [{ provider = \"mian\" }]", "route.files.access[0].provider", Some(8), "did you mean \"main\"?"),
-        (access, "access = [{ subjects = [\"a\"] }]", "route.files.access[0].subjects", Some(8), "remove it"),
+        (access, "access = [{ subjects = [] }]", "route.files.access[0].subjects", Some(8), "add a value"),
     ];
     for (from, to, key, line, cure) in rows {
         refuses(&changed(from, to), key, *line, cure);
