@@ -11,6 +11,7 @@ pub(crate) mod fixture;
 mod flight;
 mod outcome;
 mod refresher;
+mod rereading;
 
 pub use outcome::{FailClass, Freshness};
 pub use refresher::{Refresher, Settings};
