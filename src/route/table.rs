@@ -185,8 +185,14 @@ impl RouteTable {
 
     /// How a request's host gets its sessions; `None` where it has none.
     pub fn session_host(&self, authority: &Authority) -> Option<&SessionHost> {
-        let site = self.site_of(authority).map(|site| &site.session);
-        site.or_else(|| self.is_public_host(authority).then_some(&self.home))
+        // A wildcard that covers it says nothing about the host of sign-ins.
+        if self.is_public_host(authority) {
+            return Some(&self.home);
+        }
+        let session = &self.site_of(authority)?.session;
+        // Outside the cookie domain no ticket is for all names of a wildcard.
+        let its_own = session.scope == self.home.scope || session.scope.0 == authority.host;
+        its_own.then_some(session)
     }
 
     /// The host of `origin`, if sign-ins are handed over to it, just there.
@@ -224,9 +230,12 @@ impl RouteTable {
         }
     }
 
-    /// The routes of one name, whatever their ports.
+    /// The routes of one name, whatever their ports: its own, and those of
+    /// the wildcards above it.
     pub(super) fn routes_of_name(&self, host: &str) -> impl Iterator<Item = &Route> {
-        let sites = self.hosts.get(host).into_iter().flatten();
+        let domains = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
+        let below = domains.filter_map(|domain| self.below.get(domain));
+        let sites = self.hosts.get(host).into_iter().chain(below).flatten();
         sites.flat_map(|site| &site.routes)
     }
 
@@ -545,6 +554,30 @@ mod tests {
         assert!(found.scope.is_none());
         let lane = found.policy.lane(&target, &http::HeaderMap::new());
         assert_eq!(lane.lane(), Lane::Public);
+    }
+
+    #[test]
+    fn a_wildcard_is_no_scope_and_never_that_of_the_sign_in() {
+        let mut wild = route("wild", &["*.apps.test"], "/*");
+        wild.access = None;
+        let files = route("files", &["apps.test"], "/*");
+        let mut config = fixture::config("https://login.apps.test", vec![wild, files]);
+        let scope = |config: &Config, host: &str| {
+            let table = RouteTable::compile(config);
+            let host = table.session_host(&Authority::parse(host).unwrap())?;
+            Some((host.scope.0.clone(), host.hand_off))
+        };
+        let of = |name: &str, hand_off| Some((name.to_owned(), hand_off));
+        assert_eq!(
+            scope(&config, "login.apps.test"),
+            of("login.apps.test", false)
+        );
+        assert_eq!(scope(&config, "apps.test"), of("apps.test", true));
+        assert_eq!(scope(&config, "x.apps.test"), None);
+        config.session.cookie_domain = Some("apps.test".to_owned());
+        for host in ["login.apps.test", "apps.test", "x.apps.test"] {
+            assert_eq!(scope(&config, host), of("apps.test", false), "{host}");
+        }
     }
 
     #[test]
