@@ -37,6 +37,17 @@ upstream = "{upstream}"
 path = "/mail/*"
 identity = "remote-user"
 access = [ {{ emails = ["ann@corp.test"] }} ]
+
+[route.tool]
+upstream = "{upstream}"
+path = "/tool/*"
+strip_prefix = "/tool"
+add_prefix = "/inner"
+access = "signed-in"
+rules = [
+  {{ path = "/inner/secret/*", lane = "deny" }},
+  {{ methods = ["GET"], path = "/inner/open/*", lane = "public" }},
+]
 "#
     )
 }
@@ -95,6 +106,11 @@ const ASKED: &[(&str, &[&str])] = &[
     ("/api/a", &["GET", "DELETE"]),
     ("/mail/a", &["GET"]),
     ("/Mail/a", &["GET"]),
+    ("/tool/a?b", &["GET"]),
+    ("/tool/open/a", &["GET", "POST"]),
+    ("/tool/Secret/a", &["GET"]),
+    ("/tool//secret/a", &["GET"]),
+    ("/tool/inner/open/a", &["GET"]),
     ("/a/../public/b", &["GET"]),
     ("/a%2fb", &["GET"]),
     ("/a%zz", &["GET"]),
