@@ -152,14 +152,17 @@ impl RouteTable {
         else {
             return Found::NoRoute;
         };
-        if routes.len() > 1 {
+        if routes.len() > 1 || !target.is_canonical() {
             let reading = target.lenient_reading();
-            if reading != path
-                && routes[..at]
+            if reading != path {
+                let first = routes
                     .iter()
-                    .any(|route| route.config.path.matches_lenient(&reading))
-            {
-                return Found::NoRoute;
+                    .position(|route| route.config.path.matches_lenient(&reading));
+                // A segment that `%2f` splits fits no pattern for one segment.
+                let split = first.is_none() && target.has_encoded_slash();
+                if first != Some(at) && !split {
+                    return Found::NoRoute;
+                }
             }
         }
         Found::Route(&routes[at])
@@ -554,6 +557,29 @@ mod tests {
         assert!(found.scope.is_none());
         let lane = found.policy.lane(&target, &http::HeaderMap::new());
         assert_eq!(lane.lane(), Lane::Public);
+    }
+
+    #[test]
+    fn sec_path_16_a_reading_of_a_less_specific_route_reaches_none_either() {
+        let mut tree = route("tree", &["a.test"], "/*/tree/*");
+        tree.encoded_slash = true;
+        let docs = route("docs", &["a.test"], "/docs/*");
+        let alone = route("alone", &["b.test"], "/*/docs/*");
+        let open = route("open", &["a.test"], "/*/docs/*");
+        let table = table("https://a.test", vec![tree, docs, alone, open]);
+        for (url, id) in [
+            ("https://a.test/x/docs/a", "open"),
+            ("https://a.test/x;v=1/docs/a", "open"),
+            ("https://a.test/docs/a", "docs"),
+            // Servers that drop path parameters read "/docs/a".
+            ("https://a.test/;v=1/docs/a", "404"),
+            ("https://b.test/;v=1/docs/a", "404"),
+            ("https://b.test/x/docs/a", "alone"),
+            ("https://a.test/docs%2fx/tree/a", "400"),
+            ("https://a.test/x%2fy/tree/a", "tree"),
+        ] {
+            assert_eq!(find(&table, url), id, "{url}");
+        }
     }
 
     #[test]
