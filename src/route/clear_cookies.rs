@@ -168,6 +168,20 @@ mod tests {
     }
 
     #[test]
+    fn a_name_below_a_wildcard_loses_the_cookies_of_its_routes() {
+        let mut wild = route("wild", &["*.w.test"], "/*");
+        wild.identity.clear_cookies = vec!["wild_session".to_owned()];
+        let table = RouteTable::compile(&fixture::config("https://a.test", vec![wild]));
+        let ann = person("https://id.test", "ann");
+        for (host, count) in [("x.w.test", 2), ("y.x.w.test", 2), ("w.test", 0)] {
+            let lines = table.clearing(&Authority::parse(host).unwrap(), None, &ann);
+            assert_eq!(lines.len(), count, "{host}: {lines:?}");
+            let domain = format!("; Domain={host};");
+            assert!(lines.is_empty() || lines[1].contains(&domain), "{lines:?}");
+        }
+    }
+
+    #[test]
     fn without_tls_the_lines_are_not_secure() {
         let host = Authority::parse("a.test").unwrap();
         let ann = person("https://id.test", "ann");

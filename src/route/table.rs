@@ -161,14 +161,17 @@ impl RouteTable {
         else {
             return Found::NoRoute;
         };
-        if routes.len() > 1 {
+        if routes.len() > 1 || !target.is_canonical() {
             let reading = target.lenient_reading();
-            if reading != path
-                && routes[..at]
+            if reading != path {
+                let first = routes
                     .iter()
-                    .any(|route| route.config.path.matches_lenient(&reading))
-            {
-                return Found::NoRoute;
+                    .position(|route| route.config.path.matches_lenient(&reading));
+                // A segment that `%2f` splits fits no pattern for one segment.
+                let split = first.is_none() && target.has_encoded_slash();
+                if first != Some(at) && !split {
+                    return Found::NoRoute;
+                }
             }
         }
         Found::Route(&routes[at])
@@ -194,22 +197,19 @@ impl RouteTable {
 
     /// How a request's host gets its sessions; `None` where it has none.
     pub fn session_host(&self, authority: &Authority) -> Option<Cow<'_, SessionHost>> {
-        let known = self.is_public_host(authority);
-        let Some(site) = self.site_of(authority) else {
-            return known.then_some(Cow::Borrowed(&self.home));
-        };
-        let session = &site.session;
-        if !site.own_scopes {
-            return Some(Cow::Borrowed(session));
-        }
-        if known {
+        // A wildcard that covers it says nothing about the host of sign-ins.
+        if self.is_public_host(authority) {
             return Some(Cow::Borrowed(&self.home));
+        }
+        let site = self.site_of(authority)?;
+        if !site.own_scopes {
+            return Some(Cow::Borrowed(&site.session));
         }
         let named = Authority {
             host: authority.host.clone(),
             port: site.port,
         };
-        Some(Cow::Owned(session.of_name(named, self.scheme)))
+        Some(Cow::Owned(site.session.of_name(named, self.scheme)))
     }
 
     /// The host of `origin`, if sign-ins are handed over to it, just there.
@@ -247,9 +247,12 @@ impl RouteTable {
         }
     }
 
-    /// The routes of one name, whatever their ports.
+    /// The routes of one name, whatever their ports: its own, and those of
+    /// the wildcards above it.
     pub(super) fn routes_of_name(&self, host: &str) -> impl Iterator<Item = &Route> {
-        let sites = self.hosts.get(host).into_iter().flatten();
+        let domains = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
+        let below = domains.filter_map(|domain| self.below.get(domain));
+        let sites = self.hosts.get(host).into_iter().chain(below).flatten();
         sites.flat_map(|site| &site.routes)
     }
 
@@ -607,6 +610,53 @@ mod tests {
         assert!(found.scope.is_none());
         let lane = found.policy.lane(&target, &http::HeaderMap::new());
         assert_eq!(lane.lane(), Lane::Public);
+    }
+
+    #[test]
+    fn sec_path_16_a_reading_of_a_less_specific_route_reaches_none_either() {
+        let mut tree = route("tree", &["a.test"], "/*/tree/*");
+        tree.encoded_slash = true;
+        let docs = route("docs", &["a.test"], "/docs/*");
+        let alone = route("alone", &["b.test"], "/*/docs/*");
+        let open = route("open", &["a.test"], "/*/docs/*");
+        let table = table("https://a.test", vec![tree, docs, alone, open]);
+        for (url, id) in [
+            ("https://a.test/x/docs/a", "open"),
+            ("https://a.test/x;v=1/docs/a", "open"),
+            ("https://a.test/docs/a", "docs"),
+            // Servers that drop path parameters read "/docs/a".
+            ("https://a.test/;v=1/docs/a", "404"),
+            ("https://b.test/;v=1/docs/a", "404"),
+            ("https://b.test/x/docs/a", "alone"),
+            ("https://a.test/docs%2fx/tree/a", "400"),
+            ("https://a.test/x%2fy/tree/a", "tree"),
+        ] {
+            assert_eq!(find(&table, url), id, "{url}");
+        }
+    }
+
+    #[test]
+    fn a_wildcard_is_no_scope_and_never_that_of_the_sign_in() {
+        let mut wild = route("wild", &["*.apps.test"], "/*");
+        wild.access = None;
+        let files = route("files", &["apps.test"], "/*");
+        let mut config = fixture::config("https://login.apps.test", vec![wild, files]);
+        let scope = |config: &Config, host: &str| {
+            let table = RouteTable::compile(config);
+            let host = table.session_host(&Authority::parse(host).unwrap())?;
+            Some((host.scope.0.clone(), host.hand_off))
+        };
+        let of = |name: &str, hand_off| Some((name.to_owned(), hand_off));
+        assert_eq!(
+            scope(&config, "login.apps.test"),
+            of("login.apps.test", false)
+        );
+        assert_eq!(scope(&config, "apps.test"), of("apps.test", true));
+        assert_eq!(scope(&config, "x.apps.test"), None);
+        config.session.cookie_domain = Some("apps.test".to_owned());
+        for host in ["login.apps.test", "apps.test", "x.apps.test"] {
+            assert_eq!(scope(&config, host), of("apps.test", false), "{host}");
+        }
     }
 
     #[test]

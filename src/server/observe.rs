@@ -11,13 +11,16 @@ use crate::base::fault::Fault;
 use crate::gate::Verdict;
 use crate::model::context::RequestContext;
 use crate::model::identity::Identity;
+use crate::model::target::Target;
 use crate::route::Route;
 
 impl Inner {
     /// The value of the decision header, if this person may see it.
+    /// `judged`: what the verdict is about; `context`: what was asked for.
     pub(super) fn observe(
         &self,
         context: &RequestContext,
+        judged: &Target,
         headers: &HeaderMap,
         route: &Route,
         verdict: &Verdict,
@@ -27,7 +30,7 @@ impl Inner {
             return None;
         }
         let id = &route.config.id;
-        let lane = route.policy.lane(&context.target, headers);
+        let lane = route.policy.lane(judged, headers);
         if self.log_decisions {
             trail.rule = Some(rule_word(&lane));
             trail.lane = Some(lane.lane().as_str());

@@ -288,7 +288,14 @@ impl Inner {
             .admit(route, &judged, &head.headers, scope.as_deref(), &cookies)
             .await;
         drop(cookies);
-        let trace = self.observe(&judged, &head.headers, route, &verdict, trail);
+        let trace = self.observe(
+            context,
+            &judged.target,
+            &head.headers,
+            route,
+            &verdict,
+            trail,
+        );
         let mut response = match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());

@@ -105,6 +105,9 @@ impl Shadow {
     /// Judges what the real policy decided as `real`. Where the real lane
     /// does not ask who somebody is, or does not tell, neither does this: there
     /// it judges a request of nobody.
+    ///
+    /// `context` is the request as it came: which prefixes its path loses and
+    /// gets is for each policy's own route to say.
     pub(super) fn judge(
         &self,
         context: &RequestContext,
@@ -161,7 +164,16 @@ impl Shadow {
                 };
             }
         };
-        let lane = route.policy.lane(&context.target, headers);
+        let target = match route.config.prefix.apply(&context.target) {
+            Ok(target) => target,
+            Err(error) => {
+                return Judgement {
+                    reason: error.reason(),
+                    ..of_place(Outcome::Malformed)
+                };
+            }
+        };
+        let lane = route.policy.lane(&target, headers);
         let (outcome, reason) = match lane.decide(identity, context.client_addr) {
             // Dropped here: a permit of this policy buys nothing.
             Decision::Permit(permit) => (Outcome::of(&permit), ""),
@@ -205,20 +217,53 @@ impl Shadow {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::context::{Audience, RequestRef};
+    use crate::model::origin::Scheme;
+    use crate::model::target::Target;
 
-    #[test]
-    fn one_line_of_a_kind_a_minute_that_counts_the_rest() {
+    fn shadow(more: &str, clock: &Clock) -> Shadow {
         let folder = tempfile::tempdir().unwrap();
         let text = "server.public_url = \"https://a.test\"\n\
              [provider.main]\nkind = \"oidc\"\nissuer = \"https://id.test\"\nclient_id = \"v\"\n\
              [route.app]\nupstream = \"http://127.0.0.1:1\"\naccess = \"signed-in\"\n";
-        let loaded = crate::config::parse(text, "next.toml", &[], folder.path()).unwrap();
+        let text = format!("{text}{more}");
+        let loaded = crate::config::parse(&text, "next.toml", &[], folder.path()).unwrap();
         let config = checked::Shadow {
             file: "next.toml".into(),
             config: Box::new(loaded.config),
         };
+        Shadow::new(&config, clock.clone(), Telemetry::new(None))
+    }
+
+    #[test]
+    fn a_path_is_judged_with_the_prefixes_of_the_shadows_own_route() {
+        let shadow = shadow(
+            "path = \"/app/*\"\nstrip_prefix = \"/app\"\n\
+             rules = [{ path = \"/public/*\", lane = \"public\" }]\n",
+            &Clock::movable(),
+        );
+        let outcome = |path: &str| {
+            let context = RequestContext {
+                target: Target::for_tests("GET", &format!("https://a.test{path}")),
+                client_addr: [192, 0, 2, 1].into(),
+                peer_addr: [192, 0, 2, 1].into(),
+                peer_trusted: false,
+                scheme: Scheme::Https,
+                audience: Audience::Api,
+                reference: RequestRef(1),
+                received_at: Timestamp::default(),
+            };
+            shadow.judgement(&context, &HeaderMap::new(), None).outcome
+        };
+        assert_eq!(outcome("/app/public/x"), Outcome::Permit(Lane::Public));
+        assert_eq!(outcome("/app/x"), Outcome::SignIn);
+        assert_eq!(outcome("/public/x"), Outcome::NoRoute);
+    }
+
+    #[test]
+    fn one_line_of_a_kind_a_minute_that_counts_the_rest() {
         let clock = Clock::movable();
-        let shadow = Shadow::new(&config, clock.clone(), Telemetry::new(None));
+        let shadow = shadow("", &clock);
         let permit = Outcome::Permit(Lane::Session);
         let due = |from, to| shadow.due("app", from, to);
         assert_eq!(due(permit, Outcome::Deny), Some(1));

@@ -88,6 +88,18 @@ async fn signed_in_on_one_host_is_signed_in_on_the_other() {
 }
 
 #[tokio::test]
+async fn the_sign_in_page_of_another_host_begins_at_home() {
+    let two = Two::start().await;
+    two.provider.set(|script| script.user = User::ann());
+    let ann = Browser::new();
+    let answer = ann
+        .open(&two.at("wiki", "/oauth2/sign_in?rd=%2Fpage"))
+        .await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.url.as_str(), two.at("wiki", "/page"));
+}
+
+#[tokio::test]
 async fn a_host_that_no_route_names_is_unknown_even_below_the_domain() {
     let two = Two::start().await;
     let answer = Browser::new().step(&two.at("other", "/x")).await;

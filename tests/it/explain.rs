@@ -53,6 +53,17 @@ upstream = "{upstream}"
 path = "/mail/*"
 identity = "remote-user"
 access = [ {{ emails = ["ann@corp.test"] }} ]
+
+[route.tool]
+upstream = "{upstream}"
+path = "/tool/*"
+strip_prefix = "/tool"
+add_prefix = "/inner"
+access = "signed-in"
+rules = [
+  {{ path = "/inner/secret/*", lane = "deny" }},
+  {{ methods = ["GET"], path = "/inner/open/*", lane = "public" }},
+]
 "#
     )
 }
@@ -120,6 +131,11 @@ const ASKED: &[(&str, &[&str])] = &[
     ("/guarded/news/a", &["GET"]),
     ("/mail/a", &["GET"]),
     ("/Mail/a", &["GET"]),
+    ("/tool/a?b", &["GET"]),
+    ("/tool/open/a", &["GET", "POST"]),
+    ("/tool/Secret/a", &["GET"]),
+    ("/tool//secret/a", &["GET"]),
+    ("/tool/inner/open/a", &["GET"]),
     ("/a/../public/b", &["GET"]),
     ("/a%2fb", &["GET"]),
     ("/a%zz", &["GET"]),

@@ -1,5 +1,7 @@
 //! The answer: what the gateway would do, from the functions that do it.
 
+use std::borrow::Cow;
+
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 use serde::Serialize;
@@ -117,13 +119,28 @@ pub fn answer(settings: &ExplainSettings, config: &Config) -> Result<Answer, Que
         }
         Place::Own(endpoint) => own(&mut answer, &endpoint, &target),
         Place::Route(route) => {
+            let judged = match route.config.prefix.apply(&target) {
+                Ok(judged) => judged,
+                Err(error) => {
+                    answer.route = Some(route.config.id.clone());
+                    let refusal = Refusal::Target(error);
+                    malformed(&mut answer, "without the prefix of its route", refusal);
+                    return Ok(answer);
+                }
+            };
+            if let Cow::Owned(judged) = &judged {
+                answer.steps.push(format!(
+                    "the route's prefixes make its path {}, which is what the rules see",
+                    judged.path()
+                ));
+            }
             let hand_off = routes
                 .session_host(&target.authority)
                 .filter(|host| host.hand_off);
             let asked = Asked {
                 settings,
                 config,
-                target: &target,
+                target: &judged,
                 headers: &headers,
                 identity: identity.as_ref(),
                 hand_off: hand_off.as_deref(),
@@ -187,6 +204,7 @@ fn own(answer: &mut Answer, endpoint: &Endpoint, target: &Target) {
 struct Asked<'a> {
     settings: &'a ExplainSettings,
     config: &'a Config,
+    /// What is judged and sent.
     target: &'a Target,
     headers: &'a HeaderMap,
     identity: Option<&'a Identity>,
@@ -208,7 +226,8 @@ fn of_route(answer: &mut Answer, asked: &Asked<'_>, route: &Route) {
     answer.rule = decided_by.map(|step| step.index);
     answer.rule_text = rule.map(words::rule);
     answer.lane = Some(explained.lane.as_str());
-    answer.steps = words::steps(&route.config, &explained, asked.identity.is_some());
+    let steps = words::steps(&route.config, &explained, asked.identity.is_some());
+    answer.steps.extend(steps);
     if explained.networks && asked.settings.from.is_none() {
         answer.steps.push(format!(
             "access depends on the client's address, and {client} stands for one somewhere else: add --from"

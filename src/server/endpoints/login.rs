@@ -60,6 +60,12 @@ impl Inner {
             Authentication::Anonymous { .. } if self.hand_off_host(context).is_some() => {
                 self.start(context, manner, head).await
             }
+            // Only that host may begin: the cookie of the transaction stays there.
+            Authentication::Anonymous { ended: None }
+                if self.straight_on() && !self.is_public_host(&context.target.authority) =>
+            {
+                self.start(context, manner, head).await
+            }
             Authentication::Anonymous { ended: None } if self.straight_on() => {
                 let provider = self.only_provider();
                 self.begin(context, manner, &head.headers, &provider, &return_to, None)
