@@ -25,7 +25,6 @@ mod log;
 mod not_built;
 mod pages;
 mod path_prefix;
-mod peer_word;
 mod problems;
 mod provider;
 mod quantity;

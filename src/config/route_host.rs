@@ -132,35 +132,15 @@ pub(super) fn within_scope(
         if (exact && host == home) || shared {
             continue;
         }
-        if exact {
-            if around.same_site == SameSite::Strict {
-                findings.error(
-                    key,
-                    format!(
-                        "signing in at {home} is handed over to {host} by a redirect, which a cookie with same_site = \"strict\" does not survive"
-                    ),
-                    "write session.same_site = \"lax\", or use hosts that share session.cookie_domain",
-                );
-            }
-            continue;
+        if around.same_site == SameSite::Strict {
+            let below = if exact { "" } else { "a host below " };
+            findings.error(
+                key,
+                format!(
+                    "signing in at {home} is handed over to {below}{host} by a redirect, which a cookie with same_site = \"strict\" does not survive"
+                ),
+                "write session.same_site = \"lax\", or use hosts that share session.cookie_domain",
+            );
         }
-        // Each name below a wildcard would need a hand-off of its own.
-        // the last numbers of an address are no domain
-        let is_name = home.parse::<std::net::Ipv4Addr>().is_err() && !home.starts_with('[');
-        let parent = psl::domain_str(home).filter(|_| is_name);
-        let cure = match parent.filter(|parent| is_within(host, parent)) {
-            Some(parent) => format!(
-                "write session.cookie_domain = \"{parent}\": every server below it then receives the cookie"
-            ),
-            None => format!(
-                "use a host below the same domain as {home} and session.cookie_domain, or a gateway of its own"
-            ),
-        };
-        let some = if exact { "" } else { "a host below " };
-        findings.error(
-            key,
-            format!("somebody who signs in at {home} would not be signed in at {some}{host}"),
-            cure,
-        );
     }
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::problems::Findings;
 use super::schema::resolve;
 use super::tree::{Node, child_key};
-use super::{foreign_key, not_built, peer_word, quantity};
+use super::{foreign_key, not_built, quantity};
 
 pub(super) fn check(tree: &mut Node, schema: &Value, findings: &mut Findings) {
     let mut checker = Checker {
@@ -123,10 +123,8 @@ impl Checker<'_> {
             );
             return;
         }
-        let of_routes = here.key.starts_with("route");
-        if let Some(cure) = peer_word::key(name).filter(|_| of_routes) {
-            self.findings.error(&here.key, "is not a known key", cure);
-        } else if let Some(cure) = foreign_key::cure(name) {
+        let in_route = here.key.starts_with("route.");
+        if let Some(cure) = foreign_key::key(name, in_route) {
             self.findings
                 .error(&here.key, "is a key of another gateway", cure);
             return;
@@ -176,7 +174,7 @@ impl Checker<'_> {
             return false;
         }
         let name = here.pattern.rsplit('.').next().unwrap_or_default();
-        let cure = match (nearest(written, words), peer_word::value(name, written)) {
+        let cure = match (nearest(written, words), foreign_key::value(name, written)) {
             (Some(close), _) => format!("did you mean \"{close}\"?"),
             (None, Some(cure)) => cure.to_owned(),
             (None, None) => format!("use {listed}"),

@@ -12,6 +12,7 @@ pub(crate) mod fixture;
 mod flight;
 mod outcome;
 mod refresher;
+mod rereading;
 
 pub use outcome::{FailClass, Freshness};
 pub use refresher::{Refresher, Settings};

@@ -53,7 +53,7 @@ pub struct Refresher {
 }
 
 pub(super) struct Inner {
-    sessions: Arc<Sessions>,
+    pub(super) sessions: Arc<Sessions>,
     providers: Arc<Providers>,
     telemetry: Telemetry,
     pub(super) clock: Clock,
@@ -319,44 +319,6 @@ impl Inner {
         }
     }
 
-    async fn reread_claims(
-        &self,
-        provider: &Provider,
-        session: Session,
-        renewed: &TokenSet,
-    ) -> Freshness {
-        match provider.reidentify(renewed, &session.identity).await {
-            Ok(None) => Freshness::Fresh(session),
-            Ok(Some(identity)) => {
-                if let Err(error) = self.sessions.put_identity(&session, &identity).await {
-                    tracing::warn!(
-                        reason = error.reason(),
-                        session.reference = session.id.reference(),
-                        "claims were read again but not stored; the next refresh reads them again"
-                    );
-                }
-                Freshness::Fresh(session.with_identity(identity))
-            }
-            Err(error) if Effect::of(&error) == Effect::Ends => {
-                tracing::error!(
-                    reason = error.reason(),
-                    session.reference = session.id.reference(),
-                    provider.id = %session.identity.provider,
-                    "refreshed tokens are not this person's, session ended"
-                );
-                self.end(session, error.reason()).await
-            }
-            Err(error) => {
-                tracing::warn!(
-                    reason = error.reason(),
-                    provider.id = %session.identity.provider,
-                    "claims could not be read again after a refresh"
-                );
-                Freshness::Fresh(session)
-            }
-        }
-    }
-
     async fn failed(&self, session: Session, owner: Owner, error: &ProviderError) -> Freshness {
         let provider = &session.identity.provider;
         self.telemetry.refresh(error.reason(), &provider.0);
@@ -406,7 +368,7 @@ impl Inner {
         }
     }
 
-    async fn end(&self, session: Session, reason: &'static str) -> Freshness {
+    pub(super) async fn end(&self, session: Session, reason: &'static str) -> Freshness {
         match self.sessions.revoke(&session).await {
             Ok(()) => Freshness::Ended { reason },
             Err(error) => store_unavailable(&error),

@@ -1,7 +1,7 @@
 //! Which cookie scope a host belongs to, and how it gets its sessions.
 
 use crate::config::checked;
-use crate::model::origin::{Authority, Origin};
+use crate::model::origin::{Authority, Origin, Scheme};
 use crate::session::ticket::Scope;
 
 /// What sign-ins need to know of a host.
@@ -27,6 +27,20 @@ impl SessionHost {
             hand_off: needs_sessions && scope != scope_of(&public_url.host, session),
             scope,
             origin: Origin::new(public_url.scheme, host.clone()),
+        }
+    }
+
+    /// Its scope is this host and no cookie domain.
+    pub(super) fn is_alone(&self) -> bool {
+        self.scope.0 == self.origin.host
+    }
+
+    /// The same for one name below a wildcard.
+    pub(super) fn of_name(&self, name: Authority, scheme: Scheme) -> Self {
+        Self {
+            scope: Scope(name.host.clone()),
+            origin: Origin::new(scheme, name),
+            hand_off: self.hand_off,
         }
     }
 }

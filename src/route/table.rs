@@ -1,5 +1,6 @@
 //! Host and path to route.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -54,6 +55,8 @@ struct Site {
     port: Option<u16>,
     routes: Vec<Route>,
     session: SessionHost,
+    /// Stands for every name below.
+    is_wildcard: bool,
 }
 
 impl RouteTable {
@@ -96,18 +99,23 @@ impl RouteTable {
                         let session = SessionHost::new(host, public_url, &config.session, sessions);
                         entry.scope = Some(session.scope.clone());
                         let hand_off = session.hand_off;
-                        let site = site(&mut table.hosts, host, session);
+                        let site = site(&mut table.hosts, host, session, false);
                         // One route with sessions is enough.
                         site.session.hand_off |= hand_off;
                         site.routes.push(entry);
                     }
                     RouteHost::Below(domain) => {
                         // Sessions below a wildcard lie in the cookie domain.
-                        let session = SessionHost::new(domain, public_url, &config.session, false);
+                        let sessions = route.access.is_some();
+                        let session =
+                            SessionHost::new(domain, public_url, &config.session, sessions);
                         let shared = config.session.cookie_domain.as_ref();
                         entry.scope =
                             Some(session.scope.clone()).filter(|scope| Some(&scope.0) == shared);
-                        site(&mut table.below, domain, session).routes.push(entry);
+                        let hand_off = session.hand_off;
+                        let site = site(&mut table.below, domain, session, true);
+                        site.session.hand_off |= hand_off;
+                        site.routes.push(entry);
                     }
                 }
             }
@@ -184,13 +192,28 @@ impl RouteTable {
     }
 
     /// How a request's host gets its sessions; `None` where it has none.
-    pub fn session_host(&self, authority: &Authority) -> Option<&SessionHost> {
-        let site = self.site_of(authority).map(|site| &site.session);
-        site.or_else(|| self.is_public_host(authority).then_some(&self.home))
+    pub fn session_host(&self, authority: &Authority) -> Option<Cow<'_, SessionHost>> {
+        let known = self.is_public_host(authority);
+        let Some(site) = self.site_of(authority) else {
+            return known.then_some(Cow::Borrowed(&self.home));
+        };
+        let session = &site.session;
+        // Below a wildcard outside the cookie domain each name is a scope of
+        // its own.
+        if !site.is_wildcard || !session.is_alone() {
+            return Some(Cow::Borrowed(session));
+        }
+        if known {
+            return Some(Cow::Borrowed(&self.home));
+        }
+        let port = Some(self.port_of(authority));
+        let host = authority.host.clone();
+        let named = Authority { host, port };
+        Some(Cow::Owned(session.of_name(named, self.scheme)))
     }
 
     /// The host of `origin`, if sign-ins are handed over to it, just there.
-    pub fn hand_off_host(&self, origin: &str) -> Option<&SessionHost> {
+    pub fn hand_off_host(&self, origin: &str) -> Option<Cow<'_, SessionHost>> {
         let (_, authority) = origin.split_once("://")?;
         let host = self.session_host(&Authority::parse(authority).ok()?)?;
         (host.hand_off && host.origin.to_string() == origin).then_some(host)
@@ -269,6 +292,7 @@ fn site<'a>(
     sites: &'a mut HashMap<String, Vec<Site>>,
     host: &Authority,
     session: SessionHost,
+    is_wildcard: bool,
 ) -> &'a mut Site {
     let sites = sites.entry(host.host.clone()).or_default();
     let at = sites.iter().position(|site| site.port == host.port);
@@ -277,6 +301,7 @@ fn site<'a>(
             port: host.port,
             routes: Vec::new(),
             session,
+            is_wildcard,
         });
         sites.len() - 1
     });

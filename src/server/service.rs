@@ -285,7 +285,7 @@ impl Inner {
         let scope = self.scope(context);
         let verdict = self
             .gate
-            .admit(route, &judged, &head.headers, scope, &cookies)
+            .admit(route, &judged, &head.headers, scope.as_deref(), &cookies)
             .await;
         drop(cookies);
         let trace = self.observe(&judged, &head.headers, route, &verdict, trail);

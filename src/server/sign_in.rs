@@ -58,7 +58,7 @@ impl Inner {
             redirect_allowed,
             straight_on,
             public_host,
-            hand_off,
+            hand_off.as_deref(),
         ) {
             Entrance::HandOff(host) => {
                 let path = context.target.path_and_query.as_str();

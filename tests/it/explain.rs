@@ -19,7 +19,8 @@ use crate::harness::{until, wire};
 
 const QUIET: Duration = Duration::from_secs(5);
 
-/// A bit of everything: lanes, methods, access of a rule, a route of its own.
+/// A bit of everything: lanes, methods, access and deny, networks, preflights,
+/// a route of its own.
 fn routes(upstream: &str) -> String {
     format!(
         r#"[route.app]
@@ -29,8 +30,23 @@ rules = [
   {{ path = "/internal/*", lane = "deny" }},
   {{ methods = ["GET"], path = "/public/*", lane = "public" }},
   {{ path = "/admin/*", lane = "session", access = [{{ groups = ["admins"] }}] }},
+  {{ methods = ["POST"], path = "/api/*", lane = "backend-token", header = {{ name = "authorization", matches = "^Bearer [a-z]{{20,}}$" }} }},
   {{ path = "/api/*", lane = "session", unauthenticated = "401" }},
+  {{ methods = ["GET"], path = "/news/*", lane = "optional" }},
+  {{ path = "/quiet/*", lane = "session", deny = [{{ usernames = ["bob"] }}] }},
+  {{ path = "/near/*", lane = "session", access = [{{ client_networks = ["loopback"] }}] }},
+  {{ path = "/far/*", lane = "session", access = [{{ client_networks = ["198.51.100.0/24"] }}] }},
+  {{ path = "/x/*/log", lane = "session" }},
+  {{ path = "/x/a/*", lane = "deny" }},
 ]
+
+[route.guarded]
+upstream = "{upstream}"
+path = "/guarded/*"
+preflight = "pass"
+access = "signed-in"
+deny = [ {{ groups = ["admins"] }} ]
+rules = [ {{ methods = ["GET"], path = "/guarded/news/*", lane = "optional" }} ]
 
 [route.mail]
 upstream = "{upstream}"
@@ -92,7 +108,16 @@ const ASKED: &[(&str, &[&str])] = &[
     ("/INTERNAL/a", &["GET"]),
     ("/admin/a", &["GET"]),
     ("/%61dmin/a", &["GET"]),
-    ("/api/a", &["GET", "DELETE"]),
+    ("/api/a", &["GET", "DELETE", "POST", "OPTIONS"]),
+    ("/news/a", &["GET", "POST"]),
+    ("/news//a", &["GET"]),
+    ("/quiet/a", &["GET"]),
+    ("/near/a", &["GET"]),
+    ("/far/a", &["GET"]),
+    ("/x/a/log", &["GET"]),
+    ("/x/a%252fb/log", &["GET"]),
+    ("/guarded/a", &["GET", "OPTIONS"]),
+    ("/guarded/news/a", &["GET"]),
     ("/mail/a", &["GET"]),
     ("/Mail/a", &["GET"]),
     ("/a/../public/b", &["GET"]),
@@ -101,6 +126,17 @@ const ASKED: &[(&str, &[&str])] = &[
     ("/a", &["TRACE"]),
     ("/oauth2/nothing", &["GET"]),
     ("/oauth2/userinfo", &["POST"]),
+];
+
+/// What a request may carry besides.
+const CARRIED: &[&[&str]] = &[
+    &[],
+    &["Authorization: Bearer abcdefghijklmnopqrstuvwxyz"],
+    &["Authorization: Bearer short"],
+    &[
+        "Origin: https://other.test",
+        "Access-Control-Request-Method: PUT",
+    ],
 ];
 
 /// Route, rule, lane and decision of a request, and how often it came.
@@ -161,10 +197,22 @@ async fn explain_and_the_gateway_agree() {
     let mut cases = 0;
     for (path, methods) in ASKED {
         for method in *methods {
-            for person in &people {
-                let (code, answer) =
-                    explain(&config, &[&[*method, *path][..], person.words].concat());
-                compare(&scene, method, path, person, code, &answer).await;
+            for (person, carried) in people.iter().flat_map(|person| {
+                let carried = CARRIED.iter().filter(|lines| {
+                    lines.is_empty() || path.contains("/api") || path.contains("/guarded")
+                });
+                carried.map(move |lines| (person, *lines))
+            }) {
+                let mut words = [&[*method, *path, "--from", "127.0.0.1"], person.words].concat();
+                words.extend(carried.iter().flat_map(|line| ["--header", line]));
+                let (code, answer) = explain(&config, &words);
+                let asked = Asked {
+                    method,
+                    path,
+                    person,
+                    carried,
+                };
+                compare(&scene, &asked, code, &answer).await;
                 if answer["decision"] != "malformed" {
                     let rule = match (&answer["rule"], &answer["route"]) {
                         (Value::Number(index), _) => index.to_string(),
@@ -206,16 +254,24 @@ async fn explain_and_the_gateway_agree() {
     .await;
 }
 
+struct Asked<'a> {
+    method: &'a str,
+    path: &'a str,
+    person: &'a Person,
+    carried: &'a [&'a str],
+}
+
 /// The same request as a script and as a browser.
-async fn compare(
-    scene: &Scene,
-    method: &str,
-    path: &str,
-    person: &Person,
-    code: i32,
-    answer: &Value,
-) {
-    let what = format!("{method} {path} {:?}: {answer:#}", person.words);
+async fn compare(scene: &Scene, asked: &Asked<'_>, code: i32, answer: &Value) {
+    let Asked {
+        method,
+        path,
+        person,
+        carried,
+    } = asked;
+    let words = person.words;
+    let what = format!("{method} {path} {words:?} {carried:?}: {answer:#}");
+    let carried: String = carried.iter().map(|line| format!("{line}\r\n")).collect();
     let permitted = answer["permitted"].as_bool().expect("yes or no");
     assert_eq!(code, i32::from(!permitted), "{what}");
     let cookie = person.cookie.as_ref();
@@ -227,7 +283,7 @@ async fn compare(
     for (manner, lines) in [("api", ""), ("browser", navigation)] {
         let before = scene.upstream.requests().len();
         let text = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n{cookie}{lines}\r\n",
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 0\r\nConnection: close\r\n{cookie}{carried}{lines}\r\n",
             scene.gateway.authority()
         );
         let bytes = wire::raw(scene.gateway.address(), text.as_bytes(), QUIET).await;
@@ -245,7 +301,7 @@ async fn compare(
         }
         if let Some(reason) = answer["reason"].as_str()
             && manner == "api"
-            && method != "TRACE"
+            && *method != "TRACE"
         {
             assert!(got.contains(&format!("\"{reason}\"")), "{what}\n{got}");
         }
@@ -267,7 +323,11 @@ fn same_request(scene: &Scene, echo: &Echo, received: &Value, what: &str) {
     }
     let identity = ["x-forwarded-user", "remote-user"];
     let sent = identity.iter().any(|name| echo.one(name).is_some());
-    assert_eq!(sent, !told.is_empty(), "{what}");
+    let of_person = |header: &&Value| header[0] != "x-forwarded-for";
+    assert_eq!(sent, told.iter().any(|one| of_person(&one)), "{what}");
+    if received["without_cookies"] == true {
+        assert_eq!(echo.one("cookie"), None, "{what}");
+    }
 }
 
 #[tokio::test]
@@ -292,6 +352,19 @@ async fn explain_tells_usage_from_refusal() {
         (&["GET"], Some(2)),
         (&["GET", "/x", "--provider", "mian"], Some(2)),
         (&["GET", "/x", "--claim", "team"], Some(2)),
+        (&["GET", "/x", "--header", "authorization"], Some(2)),
+        (&["GET", "/x", "--header", "a b: c"], Some(2)),
+        (&["GET", "/x", "--from", "somewhere"], Some(2)),
+        (&["POST", "/api/a"], Some(1)),
+        (
+            &[
+                "POST",
+                "/api/a",
+                "--header",
+                "authorization:Bearer abcdefghijklmnopqrst",
+            ],
+            Some(0),
+        ),
         (&["GET", "/x", "--as", "ann", "--anonymous"], Some(2)),
     ] {
         assert_eq!(run(words, &config), code, "{words:?}");
@@ -300,6 +373,61 @@ async fn explain_tells_usage_from_refusal() {
     let faulty = scene.gateway.plan().folder().join("faulty.toml");
     std::fs::write(&faulty, "route = 1\n").expect("written");
     assert_eq!(run(&["GET", "/x"], &faulty), Some(2));
+}
+
+#[tokio::test]
+async fn explain_says_which_condition_decided() {
+    let scene = scene("").await;
+    let config = scene.gateway.plan().written();
+    let bob = ["--as", "sub-bob", "--groups", "staff", "--username", "bob"];
+    for (words, parts) in [
+        (
+            &["GET", "/far/a"][..],
+            &[
+                "192.0.2.1 is not in 198.51.100.0/24",
+                "add --from",
+                "rules[8].access[0]",
+            ][..],
+        ),
+        (
+            &["GET", "/far/a", "--from", "198.51.100.7"],
+            &["rules[8].access[0] admits"],
+        ),
+        (
+            &["GET", "/quiet/a"],
+            &["rules[6].deny[0] names this person"],
+        ),
+        (
+            &["GET", "/x/a%252fb/log"],
+            &["rules[10]", "another reading", "nobody passes"],
+        ),
+        (
+            &["GET", "/guarded/news/a", "--groups", "admins"],
+            &["the optional lane", "the route's deny[0] names this person"],
+        ),
+        (
+            &["POST", "/api/a"],
+            &["the request does not carry the header"],
+        ),
+        (
+            &["POST", "/api/a", "--header", "authorization: Bearer x"],
+            &["the header's value does not have that shape"],
+        ),
+        (&["GET", "/a%2fb"], &["encoded slash"]),
+    ] {
+        let (_, answer) = explain(&config, &[words, &bob].concat());
+        let steps = answer["steps"].to_string();
+        for part in parts {
+            assert!(steps.contains(part), "{words:?} {part}: {answer:#}");
+        }
+    }
+    let (_, near) = explain(&config, &["GET", "/near/a", "--from", "::ffff:127.0.0.1"]);
+    assert_eq!(near["decision"], "sign_in", "nobody is signed in");
+    let loopback = ["GET", "/near/a", "--from", "::ffff:127.0.0.1"];
+    let (code, near) = explain(&config, &[&loopback[..], &bob].concat());
+    assert_eq!(code, 0, "{near:#}");
+    let steps = near["steps"].to_string();
+    assert!(!steps.contains("--from"), "{steps}");
 }
 
 #[tokio::test]

@@ -117,15 +117,16 @@ pub fn answer(settings: &ExplainSettings, config: &Config) -> Result<Answer, Que
         }
         Place::Own(endpoint) => own(&mut answer, &endpoint, &target),
         Place::Route(route) => {
+            let hand_off = routes
+                .session_host(&target.authority)
+                .filter(|host| host.hand_off);
             let asked = Asked {
                 settings,
                 config,
                 target: &target,
                 headers: &headers,
                 identity: identity.as_ref(),
-                hand_off: routes
-                    .session_host(&target.authority)
-                    .filter(|host| host.hand_off),
+                hand_off: hand_off.as_deref(),
                 public_host: routes.is_public_host(&target.authority),
             };
             of_route(&mut answer, &asked, route);

@@ -97,7 +97,7 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (upstream, &format!("{upstream}\nclear_cookies = [\"__Host-vestibule\"]"), "route.files.clear_cookies[0]", Some(8), "the application's"),
         (upstream, &format!("{upstream}\nclear_cookies = \"a\""), "route.files.clear_cookies", Some(8), "brackets"),
         (access, "", "route.files.access", Some(6), "access = \"signed-in\""),
-        (access, "access = \"everybody\"", "route.files.access", Some(8), "\"signed-in\" or \"anyone\""),
+        (access, "access = \"everybody\"", "route.files.access", Some(8), "(\"anyone\" where anybody can register)"),
         (access, "access = []", "route.files.access", Some(8), "[{ groups"),
         (access, "access = [{}]", "route.files.access[0]", Some(8), "email_domains"),
         (access, "access = [{ groups = [] }]", "route.files.access[0].groups", Some(8), "add a value"),
@@ -111,6 +111,7 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (access, "access = [{ email_domains = [\"bücher.de\"] }]", "route.files.access[0].email_domains[0]", Some(8), "ASCII"),
         (access, "access = [{ provider = \"mian\" }]", "route.files.access[0].provider", Some(8), "did you mean \"main\"?"),
         (access, "access = [{ acr = [\"a\"] }]", "route.files.access[0].acr", Some(8), "remove it"),
+        (access, "access = [{ subjects = [] }]", "route.files.access[0].subjects", Some(8), "add a value"),
     ];
     for (from, to, key, line, cure) in rows {
         refuses(&changed(from, to), key, *line, cure);

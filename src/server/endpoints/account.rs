@@ -86,7 +86,10 @@ impl Inner {
         head: &Head,
     ) -> Response<Body> {
         let cookies = cookie_fields(&head.headers);
-        let authentication = self.gate.recognise(self.scope(context), &cookies).await;
+        let authentication = self
+            .gate
+            .recognise(self.scope(context).as_deref(), &cookies)
+            .await;
         drop(cookies);
         match authentication {
             Authentication::SignedIn { session, .. } => {
@@ -132,7 +135,10 @@ impl Inner {
         head: &Head,
     ) -> Result<(Box<Session>, Ticket), Response<Body>> {
         let cookies = cookie_fields(&head.headers);
-        let authentication = self.gate.authenticate(self.scope(context), &cookies).await;
+        let authentication = self
+            .gate
+            .authenticate(self.scope(context).as_deref(), &cookies)
+            .await;
         drop(cookies);
         match authentication {
             Authentication::SignedIn { session, ticket } => Ok((session, ticket)),

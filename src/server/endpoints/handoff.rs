@@ -1,6 +1,8 @@
 //! `handoff`, and `start` for a host that waits for one: how hosts outside
 //! the home scope get their tickets.
 
+use std::borrow::Cow;
+
 use http::request::Parts as Head;
 use http::{HeaderMap, Method, Response, StatusCode};
 
@@ -23,18 +25,25 @@ use crate::session::ticket::Scope;
 impl Inner {
     /// The cookie scope of the request's host; `None` where nobody can be
     /// signed in.
-    pub(in super::super) fn scope(&self, context: &RequestContext) -> Option<&Scope> {
+    pub(in super::super) fn scope(&self, context: &RequestContext) -> Option<Cow<'_, Scope>> {
         let host = self.routes.session_host(&context.target.authority);
-        host.map(|host| &host.scope)
+        host.map(|host| match host {
+            Cow::Borrowed(host) => Cow::Borrowed(&host.scope),
+            Cow::Owned(host) => Cow::Owned(host.scope),
+        })
     }
 
     pub(super) fn session_cookie(&self, context: &RequestContext) -> &SessionCookie {
         let home = self.session_cookies.home_scope();
-        self.session_cookies.of(self.scope(context).unwrap_or(home))
+        let scope = self.scope(context);
+        self.session_cookies.of(scope.as_deref().unwrap_or(home))
     }
 
     /// The request's host, if sign-ins are handed over to it.
-    pub(in super::super) fn hand_off_host(&self, context: &RequestContext) -> Option<&SessionHost> {
+    pub(in super::super) fn hand_off_host(
+        &self,
+        context: &RequestContext,
+    ) -> Option<Cow<'_, SessionHost>> {
         let host = self.routes.session_host(&context.target.authority);
         host.filter(|host| host.hand_off)
     }
@@ -110,9 +119,9 @@ impl Inner {
         };
         let cookies = cookie_fields(&head.headers);
         let home = self.scope(context);
-        match self.gate.authenticate(home, &cookies).await {
+        match self.gate.authenticate(home.as_deref(), &cookies).await {
             Authentication::SignedIn { session, .. } if fits(&session, &wish) => {
-                self.hand_over(context, manner, &cookies, host, &session, &wish)
+                self.hand_over(context, manner, &cookies, &host, &session, &wish)
                     .await
             }
             Authentication::SignedIn { .. } | Authentication::Anonymous { .. } => {
@@ -204,7 +213,7 @@ impl Inner {
                     before.as_ref().map(|session| &*session.identity),
                     &handed_off.session.identity,
                 );
-                let place = self.place_on(host, &handed_off.path);
+                let place = self.place_on(&host, &handed_off.path);
                 let mut response = render::redirect(StatusCode::SEE_OTHER, &place);
                 let mut set = handed_off.set_cookies;
                 set.push(self.session_cookies.of(scope).set(&handed_off.ticket));
@@ -214,7 +223,7 @@ impl Inner {
             }
             // Asks anew from there; home counts how often.
             Err(HandOffError::Ended { path, .. }) => {
-                render::redirect(StatusCode::SEE_OTHER, &self.place_on(host, &path))
+                render::redirect(StatusCode::SEE_OTHER, &self.place_on(&host, &path))
             }
             Err(error) => self.hand_off_failed(context, manner, &error, &format!("{origin}/")),
         }

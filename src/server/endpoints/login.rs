@@ -31,7 +31,11 @@ impl Inner {
         };
         let return_to = self.return_to_from(context, return_to.as_deref());
         let cookies = cookie_fields(&head.headers);
-        match self.gate.authenticate(self.scope(context), &cookies).await {
+        match self
+            .gate
+            .authenticate(self.scope(context).as_deref(), &cookies)
+            .await
+        {
             Authentication::SignedIn { session, ticket } => {
                 if !by_own_will(head) {
                     return self.pages.switch_account(
@@ -143,9 +147,9 @@ impl Inner {
         if !self.is_public_host(&context.target.authority) {
             let asked = return_to.as_deref().unwrap_or("/");
             if let Some(host) = self.hand_off_host(context)
-                && let Some(path) = self.path_on(host, asked)
+                && let Some(path) = self.path_on(&host, asked)
             {
-                return self.wish_for_session(&head.headers, host, &path, provider);
+                return self.wish_for_session(&head.headers, &host, &path, provider);
             }
             let return_to = self.return_to_from(context, Some(return_to.as_deref().unwrap_or("/")));
             let provider = provider.map(ProviderId);
@@ -207,7 +211,11 @@ impl Inner {
     ) -> Response<Body> {
         // The session that this browser had is replaced, whoever's it was:
         // nobody holds its ticket any more.
-        let before = match self.gate.recognise(self.scope(context), cookies).await {
+        let before = match self
+            .gate
+            .recognise(self.scope(context).as_deref(), cookies)
+            .await
+        {
             Authentication::SignedIn { session, ticket } => {
                 if ticket != signed_in.ticket
                     && let Err(error) = self.logout.replace(&session).await

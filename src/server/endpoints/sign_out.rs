@@ -43,7 +43,11 @@ impl Inner {
             return self.bad_request(context, manner);
         };
         let cookies = cookie_fields(&head.headers);
-        match self.gate.recognise(self.scope(context), &cookies).await {
+        match self
+            .gate
+            .recognise(self.scope(context).as_deref(), &cookies)
+            .await
+        {
             Authentication::SignedIn { session, ticket } => {
                 if by_own_will(head) {
                     let return_to = self.after_sign_out(context, return_to.as_deref());
@@ -138,7 +142,11 @@ impl Inner {
             return Err(self.bad_request(context, manner));
         };
         let cookies = cookie_fields(&head.headers);
-        match self.gate.recognise(self.scope(context), &cookies).await {
+        match self
+            .gate
+            .recognise(self.scope(context).as_deref(), &cookies)
+            .await
+        {
             Authentication::SignedIn { session, ticket } => {
                 let token_fits =
                     csrf.is_some_and(|shown| self.logout.csrf_token_fits(&ticket, &shown));
