@@ -30,11 +30,6 @@ impl SessionHost {
         }
     }
 
-    /// Its scope is this host and no cookie domain.
-    pub(super) fn is_alone(&self) -> bool {
-        self.scope.0 == self.origin.host
-    }
-
     /// The same for one name below a wildcard.
     pub(super) fn of_name(&self, name: Authority, scheme: Scheme) -> Self {
         Self {

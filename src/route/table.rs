@@ -55,8 +55,9 @@ struct Site {
     port: Option<u16>,
     routes: Vec<Route>,
     session: SessionHost,
-    /// Stands for every name below.
-    is_wildcard: bool,
+    /// Stands for every name below, each a scope of its own: a wildcard
+    /// outside the cookie domain.
+    own_scopes: bool,
 }
 
 impl RouteTable {
@@ -105,15 +106,15 @@ impl RouteTable {
                         site.routes.push(entry);
                     }
                     RouteHost::Below(domain) => {
-                        // Sessions below a wildcard lie in the cookie domain.
                         let sessions = route.access.is_some();
                         let session =
                             SessionHost::new(domain, public_url, &config.session, sessions);
                         let shared = config.session.cookie_domain.as_ref();
+                        let is_shared = Some(&session.scope.0) == shared;
                         entry.scope =
                             Some(session.scope.clone()).filter(|scope| Some(&scope.0) == shared);
                         let hand_off = session.hand_off;
-                        let site = site(&mut table.below, domain, session, true);
+                        let site = site(&mut table.below, domain, session, !is_shared);
                         site.session.hand_off |= hand_off;
                         site.routes.push(entry);
                     }
@@ -198,17 +199,16 @@ impl RouteTable {
             return known.then_some(Cow::Borrowed(&self.home));
         };
         let session = &site.session;
-        // Below a wildcard outside the cookie domain each name is a scope of
-        // its own.
-        if !site.is_wildcard || !session.is_alone() {
+        if !site.own_scopes {
             return Some(Cow::Borrowed(session));
         }
         if known {
             return Some(Cow::Borrowed(&self.home));
         }
-        let port = Some(self.port_of(authority));
-        let host = authority.host.clone();
-        let named = Authority { host, port };
+        let named = Authority {
+            host: authority.host.clone(),
+            port: site.port,
+        };
         Some(Cow::Owned(session.of_name(named, self.scheme)))
     }
 
@@ -292,7 +292,7 @@ fn site<'a>(
     sites: &'a mut HashMap<String, Vec<Site>>,
     host: &Authority,
     session: SessionHost,
-    is_wildcard: bool,
+    own_scopes: bool,
 ) -> &'a mut Site {
     let sites = sites.entry(host.host.clone()).or_default();
     let at = sites.iter().position(|site| site.port == host.port);
@@ -301,7 +301,7 @@ fn site<'a>(
             port: host.port,
             routes: Vec::new(),
             session,
-            is_wildcard,
+            own_scopes,
         });
         sites.len() - 1
     });
@@ -487,6 +487,43 @@ mod tests {
             scopes(&config),
             ["apps.test", "apps.test", "b.test", "xapps.test"]
         );
+    }
+
+    #[test]
+    fn each_name_below_a_wildcard_is_a_scope_of_its_own() {
+        let mut config = fixture::config("https://home.wild.test", vec![]);
+        let mut wild = route("wild", &[], "/*");
+        wild.hosts = vec![RouteHost::Below(Authority::parse("wild.test").unwrap())];
+        config.routes = vec![wild];
+        let session = |config: &Config, authority: &str| {
+            let table = RouteTable::compile(config);
+            let host = table.session_host(&Authority::parse(authority).unwrap());
+            host.map(|host| (host.scope.0.clone(), host.origin.to_string(), host.hand_off))
+        };
+        let own = |name: &str| Some((name.to_owned(), format!("https://{name}"), true));
+        assert_eq!(session(&config, "a.wild.test"), own("a.wild.test"));
+        assert_eq!(session(&config, "b.a.wild.test"), own("b.a.wild.test"));
+        assert_eq!(
+            session(&config, "home.wild.test"),
+            Some((
+                "home.wild.test".into(),
+                "https://home.wild.test".into(),
+                false
+            ))
+        );
+        assert_eq!(session(&config, "wild.test"), None);
+        let table = RouteTable::compile(&config);
+        assert!(table.hand_off_host("https://a.wild.test").is_some());
+        for origin in [
+            "http://a.wild.test",
+            "https://a.wild.test:9000",
+            "https://wild.test",
+        ] {
+            assert!(table.hand_off_host(origin).is_none(), "{origin}");
+        }
+        config.session.cookie_domain = Some("wild.test".to_owned());
+        let shared = session(&config, "a.wild.test").unwrap();
+        assert_eq!((&*shared.0, shared.2), ("wild.test", false));
     }
 
     #[test]

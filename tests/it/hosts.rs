@@ -167,6 +167,36 @@ async fn one_sign_in_serves_every_host() {
 }
 
 #[tokio::test]
+async fn names_below_a_wildcard_have_sessions_of_their_own() {
+    let provider = Provider::start("oidc-plain").await;
+    let upstream = Upstream::start().await;
+    let base = Plan::bare(&provider.issuer);
+    let plan = base
+        .clone()
+        .route(&route(&base, &upstream, "wild", "*.wild.localhost"));
+    let gateway = plan.start().await;
+    let hosts = Hosts {
+        provider,
+        upstream,
+        base,
+        gateway,
+    };
+    let browser = Browser::new();
+    for host in ["one.wild", "two.wild", "one.wild"] {
+        let answer = browser.open(&hosts.url(host, "/x")).await;
+        assert_eq!(answer.url.as_str(), hosts.url(host, "/x"));
+        assert_eq!(Echo::of(&answer).one("x-forwarded-user"), Some("sub-ann"));
+    }
+    assert_eq!(hosts.logins(), (1, 1));
+    let cookies = session_cookies(&browser);
+    let domains: Vec<&str> = cookies.iter().map(|(domain, _)| domain.as_str()).collect();
+    assert_eq!(
+        domains,
+        ["app.localhost", "one.wild.localhost", "two.wild.localhost"]
+    );
+}
+
+#[tokio::test]
 async fn the_secret_stays_on_the_host_that_asks() {
     let hosts = Hosts::start().await;
     let browser = Browser::new();

@@ -74,7 +74,6 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (upstream, "upstream = \"http://localhost:4180\"", "route.files.upstream", Some(7), "of the application"),
         (upstream, "upstream = \"h2c://127.0.0.1:3000\"", "route.files.upstream", Some(7), "http://"),
         (upstream, &format!("{upstream}\npath = \"files\""), "route.files.path", Some(8), "/below/*"),
-        (upstream, &format!("{upstream}\nhost = \"*.example.com\""), "route.files.host", Some(8), "session.cookie_domain = \"example.com\""),
         (upstream, &format!("{upstream}\nhost = \"a*.example.com\""), "route.files.host", Some(8), "\"*.example.com\""),
         (upstream, &format!("{upstream}\nhost = \"*.co.uk\""), "route.files.host", Some(8), "yours alone"),
         (upstream, &format!("{upstream}\nhost = \"*.192.0.2.1\""), "route.files.host", Some(8), "address itself"),
