@@ -16,10 +16,12 @@ const PREFIX: &str = "VESTIBULE__";
 
 /// Who gets in, and whom we believe, is decided where it can be read and
 /// reviewed: in the file.
-const FILE_ONLY: [(&str, &str); 6] = [
+const FILE_ONLY: [(&str, &str); 8] = [
     ("route", "access"),
+    ("route", "deny"),
     ("route", "rules"),
     ("route_defaults", "access"),
+    ("route_defaults", "deny"),
     ("route_defaults", "rules"),
     ("server", "trusted_proxies"),
     ("trace", "admins"),

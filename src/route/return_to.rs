@@ -22,6 +22,9 @@ pub struct ReturnToPolicy {
     /// Only with the scheme of `public_url`; a host without a port means the
     /// port of that scheme.
     hosts: Vec<ReturnToHost>,
+    /// Wildcard hosts with a session lane that name a port: what they lie
+    /// below.
+    ported: Vec<Origin>,
     prefix: String,
 }
 
@@ -30,6 +33,7 @@ impl ReturnToPolicy {
         let public_url = &config.server.public_url;
         let mut origins = vec![public_url.clone()];
         let mut hosts = config.server.return_to_hosts.clone();
+        let mut ported = Vec::new();
         for route in config.routes.iter().filter(|route| route.access.is_some()) {
             for host in &route.hosts {
                 let host = match host {
@@ -38,7 +42,11 @@ impl ReturnToPolicy {
                         hosts.push(ReturnToHost::Below(domain.host.clone()));
                         continue;
                     }
-                    RouteHost::Below(_) | RouteHost::Any => continue,
+                    RouteHost::Below(domain) => {
+                        ported.push(Origin::new(public_url.scheme, domain.clone()));
+                        continue;
+                    }
+                    RouteHost::Any => continue,
                 };
                 let origin = Origin::new(public_url.scheme, host.clone());
                 if !origins.contains(&origin) {
@@ -49,6 +57,7 @@ impl ReturnToPolicy {
         Self {
             origins,
             hosts,
+            ported,
             prefix: config.server.prefix.to_ascii_lowercase(),
         }
     }
@@ -62,19 +71,26 @@ impl ReturnToPolicy {
     fn lists(&self, origin: &Origin) -> bool {
         let scheme = self.origins.first().map(|public_url| public_url.scheme);
         self.origins.contains(origin)
+            || self.ported.iter().any(|domain| {
+                (origin.scheme, origin.port) == (domain.scheme, domain.port)
+                    && is_below(&origin.host, &domain.host)
+            })
             || Some(origin.scheme) == scheme
                 && self.hosts.iter().any(|host| match host {
                     ReturnToHost::Exact(host) => {
                         Origin::new(origin.scheme, host.clone()) == *origin
                     }
                     ReturnToHost::Below(suffix) => {
-                        let suffix = suffix.strip_prefix('.').unwrap_or(suffix);
-                        let below = origin.host.strip_suffix(suffix);
-                        origin.port.is_none()
-                            && below.is_some_and(|name| name.len() > 1 && name.ends_with('.'))
+                        let domain = suffix.strip_prefix('.').unwrap_or(suffix);
+                        origin.port.is_none() && is_below(&origin.host, domain)
                     }
                 })
     }
+}
+
+fn is_below(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain)
+        .is_some_and(|name| name.len() > 1 && name.ends_with('.'))
 }
 
 impl Default for ReturnTo {
@@ -404,13 +420,23 @@ mod tests {
     fn on_loopback_without_tls_the_port_counts() {
         let config = config(
             "http://app.localhost:4180",
-            vec![route("other", &["b.localhost:4180"], "/*")],
+            vec![route(
+                "other",
+                &["b.localhost:4180", "*.w.localhost:4180"],
+                "/*",
+            )],
         );
         let policy = ReturnToPolicy::compile(&config);
         assert_eq!(policy.origins[0], origin("http://app.localhost:4180"));
         for (text, expected) in [
             ("http://app.localhost:4180/x", "http://app.localhost:4180/x"),
             ("http://b.localhost:4180/x", "http://b.localhost:4180/x"),
+            ("http://a.w.localhost:4180/x", "http://a.w.localhost:4180/x"),
+            ("http://a.w.localhost/x", "/"),
+            ("http://a.w.localhost:4181/x", "/"),
+            ("https://a.w.localhost:4180/x", "/"),
+            ("http://w.localhost:4180/x", "/"),
+            ("http://xw.localhost:4180/x", "/"),
             ("http://app.localhost/x", "/"),
             ("https://app.localhost:4180/x", "/"),
         ] {

@@ -53,6 +53,23 @@ impl Hosts {
         }
     }
 
+    /// One route for the names below `wildcard`; home is `app.localhost`.
+    async fn below(wildcard: &str, session: &str) -> Self {
+        let provider = Provider::start("oidc-plain").await;
+        let upstream = Upstream::start().await;
+        let base = Plan::bare(&provider.issuer).session(session);
+        let plan = base
+            .clone()
+            .route(&route(&base, &upstream, "wide", wildcard));
+        let gateway = plan.start().await;
+        Self {
+            provider,
+            upstream,
+            base,
+            gateway,
+        }
+    }
+
     fn url(&self, host: &str, path: &str) -> String {
         format!("http://{host}.localhost:{}{path}", port(&self.base))
     }
@@ -553,4 +570,66 @@ async fn a_shared_domain_needs_no_hand_off_and_the_others_still_do() {
     assert_eq!(answer.status, 200);
     assert!(session_cookies(&browser).is_empty());
     assert_eq!(hosts.status(&browser, "sub.app").await, 401);
+}
+
+/// Below a wildcard each name has a ticket of its own, handed over like that
+/// of any host; a ticket of one name is nothing at another.
+#[tokio::test]
+async fn names_below_a_wildcard_have_sign_ins_handed_over_one_by_one() {
+    let hosts = Hosts::below("*.apps.localhost", "").await;
+    let browser = Browser::new();
+    for host in ["one.apps", "two.apps", "deep.one.apps", "one.apps"] {
+        let answer = browser.open(&hosts.url(host, "/x?y=1")).await;
+        assert_eq!(answer.status, 200, "{host}: {}", answer.text());
+        assert_eq!(answer.url.as_str(), hosts.url(host, "/x?y=1"));
+        assert_eq!(
+            Echo::of(&answer).one("x-forwarded-user"),
+            Some("sub-ann"),
+            "{host}"
+        );
+    }
+    assert_eq!(hosts.logins(), (1, 1));
+    let mut tickets = session_cookies(&browser);
+    assert_eq!(tickets.len(), 4, "home and three names: {tickets:?}");
+    tickets.dedup_by(|one, other| one.1 == other.1);
+    assert_eq!(tickets.len(), 4, "no name shares another's ticket");
+    let (_, of_one) = tickets
+        .iter()
+        .find(|(domain, _)| domain == "one.apps.localhost")
+        .unwrap();
+    let stolen = format!("vestibule={of_one}");
+    let stolen = [("cookie", stolen.as_str())];
+    for (host, status) in [("one.apps", 200), ("three.apps", 401), ("app", 401)] {
+        let url = hosts.url(host, "/x");
+        let answer = Browser::new().fetch("GET", &url, &stolen).await;
+        let expected = if host == "app" { 404 } else { status };
+        assert_eq!(answer.status.as_u16(), expected, "{host}");
+    }
+    // Signing out on one ends all.
+    let answer = browser
+        .open(&hosts.url("two.apps", "/oauth2/sign_out"))
+        .await;
+    assert_eq!(answer.status, 200);
+    for host in ["one.apps", "two.apps", "deep.one.apps"] {
+        assert_eq!(hosts.status(&browser, host).await, 401, "{host}");
+    }
+}
+
+/// The cookie domain and the wildcard may be the same name.
+#[tokio::test]
+async fn names_below_a_wildcard_within_the_cookie_domain_share_its_ticket() {
+    for domain in ["*.app.localhost", "*.x.app.localhost"] {
+        let hosts = Hosts::below(domain, "cookie_domain = \"app.localhost\"").await;
+        let name = domain
+            .trim_start_matches("*.")
+            .trim_end_matches(".localhost");
+        let browser = Browser::new();
+        for host in [format!("one.{name}"), format!("two.{name}")] {
+            let answer = browser.open(&hosts.url(&host, "/x")).await;
+            assert_eq!(answer.status, 200, "{host}: {}", answer.text());
+            assert_eq!(answer.url.as_str(), hosts.url(&host, "/x"));
+        }
+        assert_eq!(hosts.logins(), (1, 1), "{domain}");
+        assert_eq!(session_cookies(&browser).len(), 1, "{domain}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Starts: with peers that are down, and with configurations that are wrong.
 
 use crate::harness::browser::Browser;
+use crate::harness::echo::Echo;
 use crate::harness::gateway::Plan;
 use crate::harness::part::{self, Part};
 use crate::harness::port;
@@ -37,12 +38,20 @@ async fn store_down_at_start_and_back_later() {
     let upstream = Upstream::start().await;
     let plan = Plan::new(&provider.issuer, &upstream.url())
         .redis(&redis.lines())
-        .route("rules = [ { path = \"/public/*\", lane = \"public\" } ]");
+        .route(
+            "rules = [ { path = \"/public/*\", lane = \"public\" }, { path = \"/explore/*\", lane = \"optional\" } ]",
+        );
     let mut gateway = plan.start_unready().await;
     gateway.admin_answers("/readyz", 503).await;
     let browser = Browser::new();
     let public = browser.fetch("GET", &gateway.url("/public/x"), &[]).await;
     assert_eq!(public.status, 200, "public lanes go on");
+    // Nobody can say who it is: the page that is for everybody is shown to nobody in particular.
+    let ticket = [("cookie", "vestibule=v1.anything")];
+    let url = gateway.url("/explore/x");
+    let explored = browser.fetch("GET", &url, &ticket).await;
+    assert_eq!(explored.status, 200, "optional lanes go on");
+    assert_eq!(Echo::of(&explored).one("x-forwarded-user"), None);
     redis.restart().await;
     gateway.ready().await;
     let scene = Scene {
@@ -83,11 +92,24 @@ async fn every_mistake_is_told_at_once_with_its_place_and_cure() {
     }
 }
 
+/// `check` and the start say the same sentences.
 #[tokio::test]
 async fn a_good_configuration_is_checked_and_explained() {
-    let (status, text) = plan().ends(&["check"]).await;
+    let plan = plan().route(
+        "rules = [ { path = \"/admin/*\", lane = \"deny\" }, { methods = [\"GET\"], path = \"/u/*\", lane = \"public\" } ]",
+    );
+    let (status, text) = plan.ends(&["check"]).await;
     assert!(status.success(), "{text}");
-    assert!(text.contains("app"), "{text}");
+    let gateway = plan.start().await;
+    let log = gateway.log();
+    for said in [
+        "/admin/*: nobody",
+        "/u/* (GET): everybody, without signing in",
+        "/* (everything else): whoever signs in with",
+    ] {
+        assert!(text.contains(said), "{said}\n{text}");
+        assert!(log.contains(said), "{said}\n{log}");
+    }
 }
 
 #[tokio::test]

@@ -7,15 +7,15 @@ use super::*;
 use crate::base::key_ring::KeyRing;
 
 fn paper(name: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("config")
-        .join(name);
-    std::fs::read_to_string(path).unwrap()
+    below_root(&format!("config/{name}"))
+}
+
+fn below_root(path: &str) -> String {
+    std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 /// Reads an example with every file that it names moved into `folder`.
-fn read_example(name: &str, folder: &Path) -> Result<Loaded, Problems> {
-    let mut text = paper(name);
+fn read_example(name: &str, mut text: String, folder: &Path) -> Result<Loaded, Problems> {
     for root in ["/run/secrets/", "/etc/vestibule/", "/var/lib/"] {
         text = text.replace(root, "");
     }
@@ -42,10 +42,31 @@ const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICA
 
 #[test]
 fn the_example_files_are_good() {
-    for name in ["minimal.toml", "redis.toml", "full.toml"] {
+    // The first block of the README is a whole file, the second goes below it.
+    let readme = below_root("README.md");
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).collect();
+    let blocks: Vec<&str> = blocks
+        .iter()
+        .filter_map(|block| Some(block.split_once("```")?.0))
+        .collect();
+    let [first, second] = blocks[..] else {
+        panic!("{blocks:?}")
+    };
+    let bare = |text: &str| {
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        lines.collect::<Vec<_>>().join("\n").trim().to_owned()
+    };
+    assert_eq!(bare(first), bare(&paper("minimal.toml")));
+    for (name, text) in [
+        ("minimal.toml", paper("minimal.toml")),
+        ("redis.toml", paper("redis.toml")),
+        ("full.toml", paper("full.toml")),
+        ("README.md", format!("{first}{second}")),
+        ("compose.toml", below_root("deploy/compose.toml")),
+    ] {
         let folder = tempfile::tempdir().unwrap();
-        let loaded =
-            read_example(name, folder.path()).unwrap_or_else(|faults| panic!("{name}\n{faults}"));
+        let loaded = read_example(name, text, folder.path())
+            .unwrap_or_else(|faults| panic!("{name}\n{faults}"));
         assert_eq!(loaded.warnings, [], "{name}");
         assert!(!sentence::admissions(&loaded.config).is_empty());
     }

@@ -71,6 +71,18 @@ fn variables_that_are_unknown_or_decide_access_are_refused() {
             "route.files.rules",
         ),
         (
+            "VESTIBULE__ROUTE__FILES__DENY",
+            "[]",
+            "cannot come from the environment",
+            "route.files.deny",
+        ),
+        (
+            "VESTIBULE__ROUTE_DEFAULTS__DENY",
+            "[]",
+            "cannot come from the environment",
+            "route_defaults.deny",
+        ),
+        (
             "VESTIBULE__ROUTE_DEFAULTS__ACCESS",
             "anyone",
             "cannot come from the environment",
