@@ -6,8 +6,10 @@
 
 mod banner;
 mod gateway;
+mod names;
 mod readiness;
 mod store;
 
 pub use banner::banner;
 pub use gateway::{AppError, Gateway};
+pub use names::release_name;

@@ -57,6 +57,9 @@ pub enum Command {
     /// Keys that seal sessions
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// User names and mail addresses that applications know people by
+    #[command(subcommand)]
+    Names(NamesCommand),
     /// Ask a running gateway whether it is alive; for containers without curl
     Healthcheck {
         /// Configuration file that names admin.listen [default: as for serve]
@@ -85,6 +88,33 @@ pub struct DemoSettings {
 pub enum KeysCommand {
     /// Print a new key; as the first line of a key file it writes, as any other it reads
     Generate,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+pub enum NamesCommand {
+    /// Let the next person who brings a name have it
+    ///
+    /// With user_from = "username" or "email" a name belongs to the first
+    /// person who brings it, and others are refused (`username_taken`).
+    Release(ReleaseSettings),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct ReleaseSettings {
+    /// The user name, in any spelling
+    #[arg(
+        long,
+        value_name = "NAME",
+        required_unless_present = "email",
+        conflicts_with = "email"
+    )]
+    pub username: Option<String>,
+    /// The mail address, in any spelling
+    #[arg(long, value_name = "ADDRESS")]
+    pub email: Option<String>,
+    /// Configuration file [default: as for serve]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Reads the arguments, the program's own name first. Wrong usage and

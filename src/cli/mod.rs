@@ -9,12 +9,13 @@ mod check;
 mod demo;
 mod explain;
 mod healthcheck;
+mod names;
 mod serve;
 mod terminal;
 
 use std::process::ExitCode;
 
-use self::arguments::{Command, KeysCommand};
+use self::arguments::{Command, KeysCommand, NamesCommand};
 use crate::config::Sources;
 
 /// Does what the arguments of this process say. Exit codes: 0 fine, 1 the
@@ -30,6 +31,7 @@ pub fn main() -> ExitCode {
         }
         Command::Schema => check::print_schema(),
         Command::Keys(KeysCommand::Generate) => check::generate_keys(),
+        Command::Names(NamesCommand::Release(settings)) => names::release(&settings),
         Command::Healthcheck { config, address } => {
             healthcheck::healthcheck(address, &Sources::of_process(config))
         }

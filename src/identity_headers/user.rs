@@ -26,6 +26,16 @@ pub struct Pin {
     pub folded: String,
 }
 
+impl Pin {
+    /// The pin that everybody shares who would be known by `name`.
+    pub fn of(kind: &'static str, name: &str) -> Self {
+        Self {
+            kind,
+            folded: folded(name),
+        }
+    }
+}
+
 impl Known {
     pub(super) fn compile(rules: &IdentityRules, several_providers: bool) -> Self {
         Self {

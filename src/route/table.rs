@@ -636,7 +636,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_is_no_scope_and_never_that_of_the_sign_in() {
+    fn a_wildcard_itself_is_no_scope_and_never_that_of_the_sign_in() {
         let mut wild = route("wild", &["*.apps.test"], "/*");
         wild.access = None;
         let files = route("files", &["apps.test"], "/*");
@@ -652,7 +652,8 @@ mod tests {
             of("login.apps.test", false)
         );
         assert_eq!(scope(&config, "apps.test"), of("apps.test", true));
-        assert_eq!(scope(&config, "x.apps.test"), None);
+        // Each name stands alone; this route has no sessions to hand over.
+        assert_eq!(scope(&config, "x.apps.test"), of("x.apps.test", false));
         config.session.cookie_domain = Some("apps.test".to_owned());
         for host in ["login.apps.test", "apps.test", "x.apps.test"] {
             assert_eq!(scope(&config, host), of("apps.test", false), "{host}");

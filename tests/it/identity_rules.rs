@@ -82,6 +82,21 @@ async fn a_name_belongs_to_the_first_person_who_brings_it() {
             let answer = second.fetch("GET", &scene.gateway.url("/x"), &[]).await;
             assert_eq!(answer.status, 403);
         }
+        // An operator can free it, in any spelling; ours is told first where
+        // nobody had it.
+        let option = format!("--{by}");
+        let plan = scene.gateway.plan().clone();
+        let (ended, said) = plan.ends(&["names", "release", &option, "nobody"]).await;
+        assert!(!ended.success(), "{said}");
+        let (ended, said) = plan
+            .ends(&["names", "release", &option, &name.to_uppercase()])
+            .await;
+        assert!(ended.success(), "{said}");
+        crate::harness::until::some("the second one has the name now", || async {
+            let answer = second.fetch("GET", &scene.gateway.url("/x"), &[]).await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
         // A name of his own lets him in.
         let named = mallory()
             .with("preferred_username", json!("mal"))
