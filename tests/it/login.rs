@@ -247,7 +247,10 @@ async fn a_wrong_client_secret_is_told_as_the_operators_trouble() {
     let answer = browser.open(&scene.gateway.url("/hello")).await;
     assert!(answer.status.is_server_error(), "{}", answer.status);
     assert!(!answer.reference().is_empty(), "{}", answer.text());
-    assert!(scene.gateway.log().contains("client_credentials_rejected"));
+    crate::harness::until::holds("the log names the trouble", || {
+        scene.gateway.log().contains("client_credentials_rejected")
+    })
+    .await;
     assert!(scene.upstream.requests().is_empty());
 }
 
