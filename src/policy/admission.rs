@@ -172,9 +172,10 @@ fn email_fits(email: &str, emails: &[String], domains: &[String]) -> bool {
     listed && in_domain
 }
 
-/// A claim that somebody does not have is no value of it. One that cannot be
-/// read as a value or a list of values (`null` stands for one that was too
-/// large to keep) could be any.
+/// A claim that somebody does not have is an empty list: no value of it. One
+/// that cannot be read as a value or a list of values (`null` stands for one
+/// that was too large to keep) could be any, and so could one that was not
+/// asked for yet when the claims of this session were read.
 fn claim_fit(claim: Option<&Value>, wanted: &[String]) -> Fit {
     let one = |value: &Value| match value {
         Value::String(text) => Some(wanted.contains(text)),
@@ -184,7 +185,7 @@ fn claim_fit(claim: Option<&Value>, wanted: &[String]) -> Fit {
     };
     let unknown = Fit::Unknown(DenyReason::ClaimsUnknown);
     match claim {
-        None => Fit::No,
+        None => unknown,
         Some(Value::Array(values)) => {
             let read: Option<Vec<bool>> = values.iter().map(one).collect();
             read.map_or(unknown, |fits| Fit::of(fits.contains(&true)))

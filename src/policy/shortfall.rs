@@ -66,6 +66,7 @@ pub enum Shortfall {
         emails: Vec<String>,
         domains: Vec<String>,
     },
+    /// Nobody asked for it when the claims were read: unknown, not wrong.
     ClaimMissing {
         name: String,
     },
@@ -167,14 +168,9 @@ fn wrong(rule: &AccessRule, person: Person<'_>, condition: Condition<'_>) -> Sho
             emails: rule.emails.clone(),
             domains: rule.email_domains.clone(),
         },
-        Condition::Claim(name, wanted) if person.identity.claims.contains_key(name) => {
-            Shortfall::Claim {
-                name: name.to_owned(),
-                wanted: wanted.to_vec(),
-            }
-        }
-        Condition::Claim(name, _) => Shortfall::ClaimMissing {
+        Condition::Claim(name, wanted) => Shortfall::Claim {
             name: name.to_owned(),
+            wanted: wanted.to_vec(),
         },
         Condition::Groups => Shortfall::Groups {
             wanted: rule.groups.clone(),
@@ -190,6 +186,11 @@ fn unknown(person: Person<'_>, condition: Condition<'_>) -> Shortfall {
             Shortfall::EmailUnverified
         }
         Condition::Email => Shortfall::EmailMissing,
+        Condition::Claim(name, _) if !identity.claims.contains_key(name) => {
+            Shortfall::ClaimMissing {
+                name: name.to_owned(),
+            }
+        }
         Condition::Claim(name, _) => Shortfall::ClaimUnreadable {
             name: name.to_owned(),
         },

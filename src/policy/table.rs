@@ -616,6 +616,7 @@ fn subjects_usernames_claims_and_networks_are_judged() {
             ("odd".to_owned(), json!({"a": 1})),
             ("mixed".to_owned(), json!(["a", {"b": 1}])),
             ("huge".to_owned(), json!(null)),
+            ("none".to_owned(), json!([])),
         ]),
         ..identity("0001", known(&[]))
     };
@@ -646,6 +647,7 @@ fn subjects_usernames_claims_and_networks_are_judged() {
         (claim("dept", "Sales"), "no"),
         (claim("dept", "sale"), "no"),
         (claim("none", "sales"), "no"),
+        (claim("asked for since", "sales"), "unknown"),
         (claim("/realm/roles", "b"), "yes"),
         (claim("/realm/roles", "a,b"), "no"),
         (claim("level", "7"), "yes"),

@@ -91,15 +91,17 @@ pub fn identity(
         .map_err(|flaw| ProviderError::local(Phase::IdToken, Class::IdToken(flaw)))?;
     let names = &config.claims;
     let email = text(claims, &names.email);
-    let extra = names.extra.iter().filter_map(|name| {
+    let extra = names.extra.iter().map(|name| {
         let value = match find(claims, name) {
             Some(value) if size(value) <= EXTRA_MAX => value.clone(),
             // There is one, but not here: that is not the same as none.
             Some(_) => Value::Null,
             None if is_elsewhere(claims, name) => Value::Null,
-            None => return None,
+            // Asked for, and there is none. A claim that nobody asked for
+            // when these were read has no entry at all: it could be any.
+            None => Value::Array(Vec::new()),
         };
-        Some((name.clone(), value))
+        (name.clone(), value)
     });
     Ok(Identity {
         provider: config.id.clone(),

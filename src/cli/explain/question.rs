@@ -1,11 +1,13 @@
 //! What is asked: a request as a client would send it, and who sends it.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::Args;
 use http::header::HOST;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde_json::Value;
 
 use crate::base::clock::Timestamp;
 use crate::config::checked::{Config, EmailVerified};
@@ -211,6 +213,11 @@ impl ExplainSettings {
             let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
             Ok((name.to_owned(), value))
         });
+        // Who is described here has no more claims than these.
+        let none = provider.claims.extra.iter().cloned();
+        let mut known: BTreeMap<String, Value> =
+            none.map(|name| (name, Value::Array(Vec::new()))).collect();
+        known.extend(claims.collect::<Result<BTreeMap<_, _>, _>>()?);
         Ok(Some(Identity {
             provider: provider.id.clone(),
             issuer: provider.issuer.clone(),
@@ -228,7 +235,7 @@ impl ExplainSettings {
             } else {
                 Groups::Known(groups.clone())
             },
-            claims: claims.collect::<Result<_, _>>()?,
+            claims: known,
             provider_session: None,
             read_at: Timestamp::default(),
         }))

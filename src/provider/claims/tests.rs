@@ -94,7 +94,8 @@ fn names_are_literal_or_pointers() {
     assert_eq!(identity.username.as_deref(), Some("ann"));
     assert_eq!(identity.claims["/a~1b/0"], "first");
     assert_eq!(identity.claims["dept"]["id"], 7);
-    assert_eq!(identity.claims.len(), 2);
+    assert_eq!(identity.claims["gone"], json!([]), "asked for, and none");
+    assert_eq!(identity.claims.len(), 3);
 }
 
 #[test]
