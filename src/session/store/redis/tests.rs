@@ -19,7 +19,7 @@ use crate::session::store::conformance::{self, Subject};
 const TIMEOUT: Duration = Duration::from_millis(500);
 /// Recovery is promised within a second of the server's return; machines
 /// that run tests are slow.
-const SOON: Duration = Duration::from_secs(8);
+const SOON: Duration = Duration::from_secs(3);
 
 struct Server {
     folder: tempfile::TempDir,
