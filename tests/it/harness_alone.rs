@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::harness::browser::Browser;
+use crate::harness::chaos::Chaos;
 use crate::harness::chromium::Chromium;
 use crate::harness::cookie_jar::{CookieJar, Initiator};
 use crate::harness::echo::Echo;
@@ -308,6 +309,8 @@ async fn redis_is_killed_and_comes_back() {
     assert!(redis.ask("GET key").await.contains("value-in-clear"));
     assert!(String::from_utf8_lossy(&redis.bytes_on_disk()).contains("value-in-clear"));
     assert!(redis.socket().exists());
+    let chaos = Chaos::before(redis.address()).await;
+    assert!(Redis::lines_through(&chaos).contains(&chaos.address.to_string()));
     let locked = Redis::with_access_list().await;
     assert!(locked.ask("GET key").await.starts_with("-NOAUTH"));
     let hidden = Redis::with_tls().await;

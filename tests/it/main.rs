@@ -31,6 +31,8 @@ mod identity;
 #[cfg(test)]
 mod identity_rules;
 #[cfg(test)]
+mod instruments_alone;
+#[cfg(test)]
 mod kill;
 #[cfg(test)]
 mod lanes;

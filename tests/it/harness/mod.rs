@@ -6,6 +6,7 @@
 //! `base`, for time and randomness.
 
 pub mod browser;
+pub mod chaos;
 pub mod chromium;
 pub mod cookie_jar;
 pub mod echo;

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use super::chaos::Chaos;
 use super::process::Process;
 use super::{port, until};
 
@@ -128,6 +129,11 @@ impl Redis {
     /// Lines for `[redis]`, plain text over TCP.
     pub fn lines(&self) -> String {
         format!("url = \"redis://127.0.0.1:{}/0\"\n", self.port)
+    }
+
+    /// The same through a proxy.
+    pub fn lines_through(chaos: &Chaos) -> String {
+        format!("url = \"redis://{}/0\"\n", chaos.address)
     }
 
     pub fn lines_of_access_list(&self) -> String {

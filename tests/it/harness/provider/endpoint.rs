@@ -1,35 +1,31 @@
 //! The provider's endpoints.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
+use tokio::time::sleep;
 use vestibule::base::clock::Clock;
 
+use super::delivery::{self, HungUp};
 use super::dialect::RefreshTokens;
 use super::grant::{Code, Refreshed};
-use super::script::{Endpoint, Fault, Recorded, Script, User};
+use super::script::{Alter, Endpoint, Fault, Recorded, Script, User};
 use super::signing::{self, b64};
 use super::{CLIENT_ID, CLIENT_SECRET, Shared};
 
-type Answer = Response<Full<Bytes>>;
-
-/// The connection is closed without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("hung up on order")]
-pub(super) struct HungUp;
+type Answer = Response<Bytes>;
 
 pub(super) async fn answer(
     shared: Arc<Shared>,
     request: Request<Incoming>,
-) -> Result<Answer, HungUp> {
+) -> Result<Response<delivery::Body>, HungUp> {
     let (head, body) = request.into_parts();
     let body = vestibule::base::bounded_body::read(body, 1 << 20)
         .await
@@ -52,7 +48,7 @@ pub(super) async fn answer(
             content_type,
             body,
         }) => {
-            return Ok(plain(*status, content_type, body.clone()));
+            return Ok(delivery::whole(plain(*status, content_type, body.clone())));
         }
         Some(Fault::Busy {
             status,
@@ -62,10 +58,12 @@ pub(super) async fn answer(
             response
                 .headers_mut()
                 .insert("retry-after", (*retry_after).into());
-            return Ok(response);
+            return Ok(delivery::whole(response));
         }
+        Some(Fault::Flood(bytes)) => return Ok(delivery::flood(*bytes)),
         Some(Fault::HangUpBefore) => return Err(HungUp),
         Some(Fault::Hold(gate)) => gate.acquire().await.map_err(|_| HungUp)?.forget(),
+        Some(Fault::Delay(time)) => sleep(*time).await,
         _ => {}
     }
     let bearer = head.headers.get("authorization").and_then(|value| {
@@ -79,9 +77,12 @@ pub(super) async fn answer(
     match &fault {
         Some(Fault::HangUpAfter) => return Err(HungUp),
         Some(Fault::HoldAnswer(gate)) => gate.acquire().await.map_err(|_| HungUp)?.forget(),
+        Some(Fault::DelayAnswer(time)) => sleep(*time).await,
+        Some(Fault::Truncate(sent)) => return Ok(delivery::truncated(response, *sent)),
+        Some(Fault::Drip(piece, pause)) => return Ok(delivery::dripping(response, *piece, *pause)),
         _ => {}
     }
-    Ok(response)
+    Ok(delivery::whole(response))
 }
 
 fn endpoint_of(path: &str, form: &[(String, String)]) -> Endpoint {
@@ -99,9 +100,9 @@ fn endpoint_of(path: &str, form: &[(String, String)]) -> Endpoint {
 
 fn respond(shared: &Shared, request: &Recorded, bearer: Option<&str>) -> Answer {
     let script = shared.script.lock().expect("script");
-    match request.endpoint {
+    let mut response = match request.endpoint {
         Endpoint::Discovery => json_answer(200, &discovery(&shared.issuer, &script)),
-        Endpoint::Jwks => json_answer(200, &signing::key_set()),
+        Endpoint::Jwks => json_answer(200, &signing::key_set(&script.keys)),
         Endpoint::Authorize => authorize(shared, &script, request),
         Endpoint::Code | Endpoint::Refresh => token(shared, &script, request),
         Endpoint::Userinfo => userinfo(shared, &script, bearer),
@@ -114,6 +115,38 @@ fn respond(shared: &Shared, request: &Recorded, bearer: Option<&str>) -> Answer 
             ),
         },
         Endpoint::Unknown => plain(404, "text/plain", "no such endpoint".to_owned()),
+    };
+    if let Some(alter) = script.alter.get(&request.endpoint) {
+        altered(&mut response, alter);
+    }
+    let now = script.skewed(Clock::system().now().as_secs());
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(now));
+    response
+        .headers_mut()
+        .insert("date", date.parse().expect("header"));
+    response
+}
+
+/// Changes the JSON object of the body, or the parameters of a redirect.
+fn altered(response: &mut Answer, alter: &Alter) {
+    let location = response.headers().get("location");
+    if let Some(location) = location.and_then(|value| value.to_str().ok()) {
+        let mut url = url::Url::parse(location).expect("own redirect");
+        let mut parameters: Map<String, Value> = url
+            .query_pairs()
+            .map(|(name, value)| (name.into_owned(), json!(value)))
+            .collect();
+        alter(&mut parameters);
+        url.query_pairs_mut().clear().extend_pairs(
+            parameters
+                .iter()
+                .map(|(name, value)| (name, value.as_str().expect("a text"))),
+        );
+        let location = url.as_str().parse().expect("header");
+        response.headers_mut().insert("location", location);
+    } else if let Ok(Value::Object(mut object)) = serde_json::from_slice(response.body()) {
+        alter(&mut object);
+        *response.body_mut() = Value::Object(object).to_string().into();
     }
 }
 
@@ -308,7 +341,7 @@ fn id_token(
     nonce: Option<String>,
     access_token: &str,
 ) -> String {
-    let now = Clock::system().now().as_secs();
+    let now = script.skewed(Clock::system().now().as_secs());
     let hash = digest(&SHA256, access_token.as_bytes());
     let mut claims = user.claims.clone();
     for name in &script.dialect.only_in_userinfo {
@@ -328,7 +361,7 @@ fn id_token(
     if let Some(alter) = &script.alter_id_token {
         alter(&mut claims);
     }
-    signing::token(&script.signing, &claims, |head| {
+    signing::token(&script.signing, &script.keys, &claims, |head| {
         if script.dialect.no_kid {
             head.remove("kid");
         }
@@ -385,7 +418,7 @@ fn plain(status: u16, content_type: &str, body: String) -> Answer {
         .status(status)
         .header("content-type", content_type)
         .header("cache-control", "no-store")
-        .body(Full::new(Bytes::from(body)))
+        .body(Bytes::from(body))
         .expect("response")
 }
 

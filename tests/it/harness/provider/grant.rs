@@ -116,6 +116,10 @@ impl Grants {
         self.revoked.extend(1..=self.families);
     }
 
+    pub(super) fn lose_refresh_tokens(&mut self) {
+        self.refresh.clear();
+    }
+
     fn insert(&mut self, family: u64, user: User, scope: String) -> String {
         let value = self.secret("refresh");
         let token = RefreshToken {

@@ -4,6 +4,7 @@
 //!
 //! Knows nothing of the gateway.
 
+mod delivery;
 mod dialect;
 mod endpoint;
 mod grant;
@@ -17,9 +18,11 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::chaos::Chaos;
+
 pub use dialect::Dialect;
 pub use script::{Endpoint, Fault, Recorded, Script, User};
-pub use signing::Signing;
+pub use signing::{Keys, Signing};
 
 pub const CLIENT_ID: &str = "vestibule";
 /// Contains what must be form-encoded inside HTTP Basic.
@@ -50,10 +53,23 @@ impl Provider {
         provider
     }
 
+    /// One that everybody reaches through a chaos proxy.
+    pub async fn behind_chaos(dialect: &str) -> (Self, Chaos) {
+        let address = SocketAddr::from(([127, 0, 0, 1], super::port::free()));
+        let chaos = Chaos::before(address).await;
+        let provider = Self::prepared_as(address, chaos.address, dialect);
+        provider.up().await;
+        (provider, chaos)
+    }
+
     /// One that does not listen yet: a provider that is down.
     pub fn prepared(port: u16, dialect: &str) -> Self {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
-        let issuer = format!("http://{address}");
+        Self::prepared_as(address, address, dialect)
+    }
+
+    fn prepared_as(address: SocketAddr, public: SocketAddr, dialect: &str) -> Self {
+        let issuer = format!("http://{public}");
         let shared = Arc::new(Shared {
             issuer: issuer.clone(),
             script: Mutex::new(Script::new(Dialect::named(dialect))),
@@ -151,6 +167,27 @@ impl Provider {
             .lock()
             .expect("grants")
             .revoke_everything();
+    }
+
+    /// The provider came back without the key that it reads its refresh tokens
+    /// with: none of those handed out so far is known any more.
+    pub fn lose_refresh_tokens(&self) {
+        self.shared
+            .grants
+            .lock()
+            .expect("grants")
+            .lose_refresh_tokens();
+    }
+
+    /// From now on another key signs and is the only one published.
+    pub fn rotate_keys(&self) {
+        self.set(|script| {
+            let next = script.keys.signing + 1;
+            script.keys = Keys {
+                signing: next,
+                published: vec![next],
+            };
+        });
     }
 
     pub fn recorded(&self, endpoint: Endpoint) -> Vec<Recorded> {

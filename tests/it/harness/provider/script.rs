@@ -2,12 +2,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
 
 use super::dialect::Dialect;
-use super::signing::Signing;
+use super::signing::{Keys, Signing};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Endpoint {
@@ -42,6 +43,19 @@ pub enum Fault {
     Hold(Arc<Semaphore>),
     /// Does what was asked, then waits for a permit before answering.
     HoldAnswer(Arc<Semaphore>),
+    /// Waits so long, then does what was asked.
+    Delay(Duration),
+    /// Does what was asked, then waits so long before answering.
+    DelayAnswer(Duration),
+    /// Does what was asked, announces the whole length, sends so many bytes of
+    /// the body and closes.
+    Truncate(usize),
+    /// Does what was asked and sends the body in pieces of so many bytes, each
+    /// after a pause.
+    Drip(usize, Duration),
+    /// Does nothing and answers 200 with so many bytes that look like the
+    /// beginning of JSON.
+    Flood(u64),
 }
 
 impl Fault {
@@ -52,6 +66,15 @@ impl Fault {
             status,
             content_type: "application/json",
             body,
+        }
+    }
+
+    /// An error page of something in front of the provider.
+    pub fn page(status: u16) -> Self {
+        Self::Respond {
+            status,
+            content_type: "text/html",
+            body: format!("<h1>{status}</h1>"),
         }
     }
 }
@@ -134,6 +157,14 @@ pub struct Script {
     /// Seconds in which a spent refresh token still answers.
     pub grace: u64,
     pub signing: Signing,
+    /// Which keys are published and which one signs.
+    pub keys: Keys,
+    /// Seconds that its clock is ahead of ours; negative: behind. Moves `Date`
+    /// and every time in an ID token.
+    pub skew: i64,
+    /// Changes what an endpoint answers: the JSON object, or the parameters of
+    /// the redirect. The last to touch it.
+    pub alter: HashMap<Endpoint, Alter>,
     pub alter_head: Option<Alter>,
     pub alter_id_token: Option<Alter>,
     pub alter_token_answer: Option<Alter>,
@@ -156,6 +187,9 @@ impl Script {
             access_lifetime: 3600,
             grace: 0,
             signing,
+            keys: Keys::default(),
+            skew: 0,
+            alter: HashMap::new(),
             alter_head: None,
             alter_id_token: None,
             alter_token_answer: None,
@@ -178,6 +212,20 @@ impl Script {
         alter: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static,
     ) {
         self.alter_token_answer = Some(Arc::new(alter));
+    }
+
+    /// The answers of `endpoint` are changed by `alter` from now on.
+    pub fn answer_of(
+        &mut self,
+        endpoint: Endpoint,
+        alter: impl Fn(&mut Map<String, Value>) + Send + Sync + 'static,
+    ) {
+        self.alter.insert(endpoint, Arc::new(alter));
+    }
+
+    /// Our seconds as its clock shows them.
+    pub(super) const fn skewed(&self, seconds: u64) -> u64 {
+        seconds.saturating_add_signed(self.skew)
     }
 
     pub(super) fn take_fault(&mut self, endpoint: Endpoint) -> Option<Fault> {
