@@ -163,8 +163,15 @@ fn refusal(class: Class) -> ProviderError {
 
 fn read(config: &ProviderConfig, object: &Map<String, Value>) -> Result<Metadata, ProviderError> {
     // Discovery 4.3: identical, character by character.
-    if object.get("issuer").and_then(Value::as_str) != Some(config.issuer.as_str()) {
-        return Err(refusal(Class::IssuerMismatch));
+    let issuer = object.get("issuer").and_then(Value::as_str);
+    if issuer != Some(config.issuer.as_str()) {
+        let told = issuer.unwrap_or("nothing");
+        let told: String = told
+            .chars()
+            .filter(char::is_ascii_graphic)
+            .take(200)
+            .collect();
+        return Err(refusal(Class::IssuerMismatch).with_detail(format!("it says {told}")));
     }
     // RFC 9126 section 5: such a provider refuses every plain request.
     if object.get("require_pushed_authorization_requests") == Some(&Value::Bool(true)) {

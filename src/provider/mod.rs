@@ -19,6 +19,7 @@ mod json;
 mod jwks;
 mod metadata;
 mod registry;
+mod self_check;
 mod token_endpoint;
 mod userinfo;
 
@@ -30,4 +31,5 @@ pub use conversation::Provider;
 pub use error::{Class, IdTokenFlaw, Phase, ProviderError, Sent};
 pub use metadata::Metadata;
 pub use registry::Providers;
+pub use self_check::{Finding, SelfCheck, Step, Verdict};
 pub use token_endpoint::CodeExchange;

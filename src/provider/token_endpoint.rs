@@ -66,27 +66,27 @@ pub struct CodeExchange<'a> {
 
 /// How the client shows that it is itself (RFC 6749 section 2.3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
+pub(super) enum Method {
     Basic,
     Post,
 }
 
 impl Method {
-    const fn other(self) -> Self {
+    pub(super) const fn other(self) -> Self {
         match self {
             Self::Basic => Self::Post,
             Self::Post => Self::Basic,
         }
     }
 
-    const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Basic => "client_secret_basic",
             Self::Post => "client_secret_post",
         }
     }
 
-    fn listed(self, metadata: &Metadata) -> bool {
+    pub(super) fn listed(self, metadata: &Metadata) -> bool {
         let listed = metadata.token_auth_methods.as_ref();
         listed.is_some_and(|all| all.iter().any(|name| name == self.as_str()))
     }
@@ -143,7 +143,7 @@ impl TokenEndpoint {
         tokens
     }
 
-    async fn exchange_with(
+    pub(super) async fn exchange_with(
         &self,
         metadata: &Metadata,
         exchange: &CodeExchange<'_>,
@@ -201,7 +201,11 @@ impl TokenEndpoint {
         Ok(self.token_set(answer, Some(before)))
     }
 
-    fn method(&self, metadata: &Metadata, phase: Phase) -> Result<Method, ProviderError> {
+    pub(super) fn method(
+        &self,
+        metadata: &Metadata,
+        phase: Phase,
+    ) -> Result<Method, ProviderError> {
         if self.config.client_secret.is_none() {
             // The id alone travels in the body (RFC 6749 section 3.2.1).
             return Ok(Method::Post);
