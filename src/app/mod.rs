@@ -5,7 +5,9 @@
 //! Must not know: command lines, the demo.
 
 mod banner;
+pub mod cure;
 mod gateway;
+pub mod live;
 mod names;
 mod readiness;
 mod store;

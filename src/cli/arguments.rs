@@ -41,8 +41,18 @@ pub enum Command {
     /// Check the configuration and say who gets in where
     ///
     /// Reports every fault at once, each with its key, its line and a cure.
-    /// Changes nothing and calls nobody.
+    /// Changes nothing and calls nobody, except with --live.
     Check {
+        /// Also ask the providers, the session store and the applications
+        ///
+        /// Tells whether the provider can be reached and is the right one,
+        /// whether its keys can be used, whether the clocks agree, and whether
+        /// it accepts the client secret (it is sent one made-up code that
+        /// begins with "vestibule-check-"); whether the store takes writes
+        /// and keeps them; whether each application accepts connections.
+        /// A gateway may run meanwhile.
+        #[arg(long)]
+        live: bool,
         /// Configuration file [default: ./vestibule.toml, then /etc/vestibule/vestibule.toml]
         #[arg(long, short, value_name = "FILE")]
         config: Option<PathBuf>,
@@ -144,6 +154,13 @@ mod tests {
             parse(["vestibule", "serve", "--config", "a.toml"]),
             Command::Serve {
                 config: Some("a.toml".into())
+            }
+        );
+        assert_eq!(
+            parse(["vestibule", "check", "--live"]),
+            Command::Check {
+                live: true,
+                config: None
             }
         );
         assert_eq!(

@@ -22,7 +22,7 @@ pub fn check(sources: &Sources) -> ExitCode {
 }
 
 /// Warnings, the addresses to register, and who gets in.
-fn report(loaded: &Loaded) -> String {
+pub(super) fn report(loaded: &Loaded) -> String {
     let mut out = String::new();
     // writing into a String cannot fail
     for warning in &loaded.warnings {

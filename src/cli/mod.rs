@@ -9,6 +9,7 @@ mod check;
 mod demo;
 mod explain;
 mod healthcheck;
+mod live;
 mod names;
 mod serve;
 mod terminal;
@@ -24,7 +25,14 @@ pub fn main() -> ExitCode {
     match arguments::parse(std::env::args_os()) {
         Command::Demo(settings) => demo::demo(&settings),
         Command::Serve { config } => serve::serve(&Sources::of_process(config)),
-        Command::Check { config } => check::check(&Sources::of_process(config)),
+        Command::Check { config, live } => {
+            let sources = Sources::of_process(config);
+            if live {
+                live::check(&sources)
+            } else {
+                check::check(&sources)
+            }
+        }
         Command::Explain(settings) => {
             let sources = Sources::of_process(settings.config.clone());
             explain::explain(&settings, &sources)

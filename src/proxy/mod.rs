@@ -13,6 +13,7 @@ mod health;
 mod hop_by_hop;
 mod line;
 mod pool;
+mod reach;
 mod request_body;
 mod request_head;
 mod response;
@@ -25,5 +26,6 @@ mod upstream_tls;
 
 pub use error::ProxyError;
 pub use forward::{CookieField, CookieFilter, Outbound, Proxy};
+pub use reach::reach;
 pub use target::UpstreamTarget;
 pub use upstream_tls::{TlsFault, UnusableUpstream};

@@ -27,13 +27,10 @@ impl Sessions {
     /// Whether the ring reads anything of what the store remembers, if that
     /// is to be expected. A store without sessions agrees with every ring.
     pub async fn check_keys(&self) -> Result<(), SessionError> {
-        let remembered = self.store.index_list(self.marks()).await?;
-        let ours: Vec<_> = self.ring.all().iter().map(|key| self.mark(key)).collect();
-        let known = remembered.iter().filter(|mark| ours.contains(mark)).count();
-        if known == 0 && !remembered.is_empty() && self.store.is_private() {
+        let (known, unknown) = self.remembered_keys().await?;
+        if known == 0 && unknown > 0 && self.store.is_private() {
             return Err(SessionError::ForeignRing);
         }
-        let unknown = remembered.len() - known;
         let first = !self.key_memory.agreed.swap(true, Ordering::Relaxed);
         if first && unknown > 0 {
             tracing::warn!(
@@ -43,6 +40,15 @@ impl Sessions {
             );
         }
         Ok(())
+    }
+
+    /// How many keys that wrote the store's sessions the ring has, and how
+    /// many it lacks.
+    pub async fn remembered_keys(&self) -> Result<(usize, usize), SessionError> {
+        let remembered = self.store.index_list(self.marks()).await?;
+        let ours: Vec<_> = self.ring.all().iter().map(|key| self.mark(key)).collect();
+        let known = remembered.iter().filter(|mark| ours.contains(mark)).count();
+        Ok((known, remembered.len() - known))
     }
 
     /// `check_keys` until it succeeded once.

@@ -13,6 +13,8 @@ mod browser_pages;
 #[cfg(test)]
 mod callback_attacks;
 #[cfg(test)]
+mod check_live;
+#[cfg(test)]
 mod domain_scope;
 #[cfg(test)]
 mod draining;

@@ -4,6 +4,7 @@
 //! here works on a cluster too. Keys are never listed; their names hold only
 //! digests and random ids. The server's own clock judges leases.
 
+mod facts;
 mod layout;
 mod link;
 mod scripts;
@@ -14,6 +15,7 @@ use ::redis::{Cmd, Script, Value};
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use self::facts::Facts;
 use self::layout::{Entry, SessionKeys};
 use self::link::{Link, Request};
 use self::scripts::Scripts;

@@ -37,7 +37,20 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens or creates the database. Errors name the path and the cure.
     pub fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        let connection = schema::open(path)?;
+        Self::with(schema::open(path)?, path, clock)
+    }
+
+    /// Opens a database that a gateway made and perhaps serves from now.
+    /// Creates nothing and brings no older layout up.
+    pub fn join(path: &Path, clock: Clock) -> Result<Self, StoreError> {
+        Self::with(schema::join(path)?, path, clock)
+    }
+
+    fn with(
+        connection: rusqlite::Connection,
+        path: &Path,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
         let namespace = schema::namespace(&connection)?;
         let readers = Readers::start(path)?;
         let writer = Writer::start(connection, clock.clone())?;

@@ -122,6 +122,25 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Opens a database that a gateway made, and leaves file and layout as they
+/// are: for commands beside it.
+pub fn join(path: &Path) -> Result<Connection, StoreError> {
+    let at = |what: String| StoreError::Unavailable(format!("{}: {what}", path.display()));
+    if let Err(error) = std::fs::metadata(path) {
+        return Err(at(error.to_string()));
+    }
+    let connection = connect(path)?;
+    let owner: i32 = pragma(&connection, "application_id")?;
+    let found: i32 = pragma(&connection, "user_version")?;
+    match (owner == APPLICATION_ID, found == VERSION) {
+        (true, true) => Ok(connection),
+        (true, false) => Err(at(format!(
+            "has layout {found} and this release knows {VERSION}: use the command of the release that serves"
+        ))),
+        (false, _) => Err(at("is a database of another program".into())),
+    }
+}
+
 /// Another connection to a database that was opened before.
 pub fn connect(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
