@@ -9,6 +9,7 @@ pub mod clock;
 pub mod fault;
 pub mod header_names;
 pub mod key_ring;
+pub mod kill_point;
 pub mod random;
 pub mod seal;
 pub mod secret_file;

@@ -15,6 +15,7 @@ use super::error::{LoginError, Phase, authorization_error};
 use super::transaction::{self, Derived, Opened};
 use super::{Inner, Login};
 use crate::base::fault::{Blame, Fault};
+use crate::base::kill_point;
 use crate::model::identity::ProviderId;
 use crate::provider::{CodeExchange, Provider};
 use crate::session::sessions::{Found, NewSession, Session};
@@ -293,10 +294,12 @@ impl Inner {
             })
             .await
             .map_err(|error| (Phase::Exchange, error.into()))?;
+        kill_point::at("login", "exchanged");
         let identity = provider
             .identify(&tokens, &exchange.derived.nonce)
             .await
             .map_err(|error| (Phase::IdToken, error.into()))?;
+        kill_point::at("login", "identified");
         let (ticket, session) = self
             .sessions
             .create(NewSession {

@@ -14,6 +14,7 @@ use super::flight::{Boarding, Flights, Pilot};
 use super::outcome::{Effect, FailClass, Freshness, back_off, token_is_unspent};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::Fault;
+use crate::base::kill_point;
 use crate::base::random;
 use crate::model::tokens::TokenSet;
 use crate::provider::{Provider, ProviderError, Providers};
@@ -255,7 +256,10 @@ impl Inner {
                 .await;
             return still_under_way();
         }
-        match provider.refresh(&tokens).await {
+        kill_point::at("refresh", "unsent");
+        let answer = provider.refresh(&tokens).await;
+        kill_point::at("refresh", "answered");
+        match answer {
             Ok(renewed) => self.keep(provider, session, renewed, pilot).await,
             Err(error) => self.failed(session, owner, &error).await,
         }
@@ -300,6 +304,7 @@ impl Inner {
                 }
             }
         }
+        kill_point::at("refresh", "kept");
         self.telemetry.refresh("refreshed", &provider_id.0);
         let session = match self.sessions.reload(&session).await {
             Ok(Found::Live(session)) => session,

@@ -37,6 +37,8 @@ mod instruments_alone;
 #[cfg(test)]
 mod kill;
 #[cfg(test)]
+mod kill_points;
+#[cfg(test)]
 mod lanes;
 #[cfg(test)]
 mod login;

@@ -11,6 +11,7 @@ use super::parameter;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
 use crate::base::header_names::{SEC_FETCH_DEST, SEC_FETCH_MODE, SEC_FETCH_SITE, SEC_PURPOSE};
+use crate::base::kill_point;
 use crate::gate::Authentication;
 use crate::login::{CallbackRequest, Failed, SignedIn};
 use crate::model::context::RequestContext;
@@ -255,6 +256,7 @@ impl Inner {
         set.push(self.session_cookie(context).set(&signed_in.ticket));
         set.extend(cleared);
         render::set_cookies(&mut response, &set);
+        kill_point::at("login", "unanswered");
         response
     }
 

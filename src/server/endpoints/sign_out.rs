@@ -16,6 +16,7 @@ use super::parameter;
 use crate::base::body::{Body, BoxError};
 use crate::base::bounded_body::{self, ReadError};
 use crate::base::fault::Fault;
+use crate::base::kill_point;
 use crate::gate::Authentication;
 use crate::model::context::{Audience, RequestContext};
 use crate::page::{ActionKind, SignOutConfirm, SignedOut};
@@ -191,6 +192,7 @@ impl Inner {
             None => self.signed_out(manner, Some(return_to)),
         };
         render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
+        kill_point::at("sign_out", "unanswered");
         response
     }
 

@@ -11,6 +11,7 @@ use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
 use crate::base::clock::Timestamp;
+use crate::base::kill_point;
 use crate::session::record::SessionId;
 use crate::telemetry::Telemetry;
 
@@ -30,7 +31,9 @@ impl ObservedStore {
         call: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, StoreError> {
         let started = Instant::now();
+        kill_point::at(operation, "before");
         let result = call.await;
+        kill_point::at(operation, "after");
         self.telemetry.store_operation(
             self.store.kind(),
             operation,

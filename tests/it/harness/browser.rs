@@ -63,10 +63,14 @@ impl Browser {
 
     /// Types `url` and stops at the first answer.
     pub async fn step(&self, url: &str) -> Answer {
-        let url = Url::parse(url).expect("url");
-        self.hop(&url, &Navigation::default())
+        self.try_step(url)
             .await
             .unwrap_or_else(|error| panic!("{url}: {error}"))
+    }
+
+    pub async fn try_step(&self, url: &str) -> Result<Answer, String> {
+        let url = Url::parse(url).expect("url");
+        self.hop(&url, &Navigation::default()).await
     }
 
     /// Follows a link on the page `from` and stops at the first answer.

@@ -182,6 +182,17 @@ impl Plan {
         self
     }
 
+    /// Will die where it is told to; see [`Gateway::die_at`].
+    #[must_use]
+    pub fn mortal(self) -> Self {
+        let order = self.order().display().to_string();
+        self.environment("VESTIBULE_KILL_ORDER", &order)
+    }
+
+    fn order(&self) -> PathBuf {
+        self.folder.path().join("kill-order")
+    }
+
     /// A second gateway with the same keys, store and public address.
     #[must_use]
     pub fn replica(&self) -> Self {
@@ -397,6 +408,21 @@ impl Gateway {
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// It dies the next time that it comes to this place (`base::kill_point`).
+    pub fn die_at(&self, point: &str) {
+        std::fs::write(self.plan.order(), point).expect("the order is written");
+    }
+
+    /// Waits for it to die where it was told to.
+    pub async fn dies(&mut self, point: &str) {
+        let status = self.ended().await;
+        let word = format!("dies at {point}\n");
+        assert!(
+            !status.success() && self.log().contains(&word),
+            "{point}: {status}"
+        );
     }
 
     pub fn signal(&self, name: &str) {

@@ -2,7 +2,7 @@
 //!
 //! Plain `cargo test` passes with nothing installed: a test whose part is
 //! missing says so on standard error and passes. `VESTIBULE_TEST_REQUIRE`
-//! (`redis,browser,node,radicale`) makes a missing part a failure; `tests/run`
+//! (`redis,browser,node,radicale,kill-points`) makes a missing part a failure; `tests/run`
 //! sets it.
 
 use std::io::Write;
@@ -14,6 +14,8 @@ pub enum Part {
     Browser,
     Node,
     Radicale,
+    /// A gateway that dies on order: `--features kill-points`.
+    KillPoints,
 }
 
 impl Part {
@@ -23,6 +25,7 @@ impl Part {
             Self::Browser => "browser",
             Self::Node => "node",
             Self::Radicale => "radicale",
+            Self::KillPoints => "kill-points",
         }
     }
 
@@ -35,6 +38,7 @@ impl Part {
                     && e2e_folder().join("node_modules/oidc-provider").is_dir()
             }
             Self::Radicale => program("radicale").is_some(),
+            Self::KillPoints => cfg!(feature = "kill-points"),
         }
     }
 }

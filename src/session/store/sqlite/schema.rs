@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use crate::base::kill_point;
 use crate::base::random;
 use crate::session::store::StoreError;
 
@@ -175,6 +176,7 @@ fn bring_up(connection: &mut Connection) -> Result<(), StoreError> {
         transaction.execute_batch(TABLES_SINCE_2)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
+    kill_point::at("layout", "written");
     transaction.commit()?;
     Ok(())
 }

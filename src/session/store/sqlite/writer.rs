@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Answer, statements};
 use crate::base::clock::Clock;
+use crate::base::kill_point;
 use crate::session::store::StoreError;
 
 /// Operations in one commit.
@@ -147,11 +148,13 @@ fn commit(connection: &Connection, group: Vec<Job>) {
         let committed = if connection.is_autocommit() {
             Err(taken_back())
         } else {
+            kill_point::at("group", "written");
             connection.execute_batch("COMMIT").map_err(|error| {
                 roll_back(connection);
                 StoreError::from_sqlite(&error)
             })
         };
+        kill_point::at("group", "committed");
         for reply in replies {
             reply(committed.clone());
         }
