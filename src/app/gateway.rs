@@ -15,7 +15,7 @@ use crate::gate::Gate;
 use crate::identity_headers::{Injection, ScrubList};
 use crate::listener::{ListenError, Listener, LocalAddr, Running, ServeSettings};
 use crate::login::{self, Login};
-use crate::logout::Logout;
+use crate::logout::{BackChannel, Logout};
 use crate::page::Pages;
 use crate::provider::{ProviderError, Providers};
 use crate::proxy::{CookieField, CookieFilter, Proxy, UnusableUpstream};
@@ -122,6 +122,13 @@ impl Gateway {
                 control: control.clone(),
             },
         );
+        let back_channel = BackChannel::new(
+            Arc::clone(&sessions),
+            Arc::clone(&providers),
+            telemetry.clone(),
+            clock.clone(),
+            control.clone(),
+        );
         let logout = Logout {
             sessions: Arc::clone(&sessions),
             providers: Arc::clone(&providers),
@@ -150,6 +157,7 @@ impl Gateway {
             gate,
             login,
             logout,
+            back_channel,
             pages: Pages::new(&config.pages, &config.server.prefix),
             pages_auto: config.pages.auto,
             proxy: Proxy::new(

@@ -39,6 +39,11 @@ pub(super) fn report(loaded: &Loaded) -> String {
         "    and, for sign-out there: {}{}/sign_out",
         server.public_url, server.prefix
     );
+    let _ = writeln!(
+        out,
+        "    and, for sign-outs that it orders: {}{}/backchannel_logout",
+        server.public_url, server.prefix
+    );
     out.push_str("\nWho gets in:\n");
     for admission in sentence::admissions(config) {
         let _ = writeln!(out, "    {admission}");
@@ -100,6 +105,7 @@ warning: vestibule.toml:8  provider.main.client_secret
 Register at the provider as redirect URI:
     Example ID: https://files.example.com/oauth2/callback
     and, for sign-out there: https://files.example.com/oauth2/sign_out
+    and, for sign-outs that it orders: https://files.example.com/oauth2/backchannel_logout
 
 Who gets in:
     files.example.com/u/* (GET, HEAD): everybody, without signing in

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{LoginError, Phase, authorization_error};
 use super::transaction::{self, Derived, Opened};
 use super::{Inner, Login};
+use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
 use crate::base::kill_point;
 use crate::model::identity::ProviderId;
@@ -182,6 +183,7 @@ impl Login {
                     code: SecretString::from(code.clone().into_owned()),
                     redirect_uri: inner.redirect_uri(&transaction.provider),
                     user_agent: request.user_agent.map(str::to_owned),
+                    began_at: transaction.started_at,
                     attempt: transaction.attempt.clone(),
                     derived,
                 };
@@ -276,6 +278,7 @@ struct Exchange {
     code: SecretString,
     redirect_uri: String,
     user_agent: Option<String>,
+    began_at: Timestamp,
     attempt: String,
     derived: Derived,
 }
@@ -308,6 +311,7 @@ impl Inner {
                 scope: &self.home,
                 seed: &exchange.derived.ticket_seed,
                 user_agent: exchange.user_agent.as_deref(),
+                began_at: exchange.began_at,
             })
             .await
             .map_err(|error| (Phase::SessionWrite, error.into()))?;

@@ -2,8 +2,12 @@
 //! session at the provider.
 //!
 //! Owns: revocation on request, proof that the person asked, RP-initiated
-//! logout (OpenID Connect RP-Initiated Logout 1.0).
+//! logout (OpenID Connect RP-Initiated Logout 1.0), back-channel logout.
 //! Must not know: pages, routes.
+
+mod back_channel;
+
+pub use back_channel::{BackChannel, BackChannelError};
 
 use std::sync::Arc;
 

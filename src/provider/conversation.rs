@@ -62,6 +62,10 @@ impl Provider {
         &self.config
     }
 
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     /// Provider's clock minus ours in seconds, as of its last answer.
     pub fn clock_offset_secs(&self) -> Option<i64> {
         self.client.clock_offset_secs()

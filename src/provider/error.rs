@@ -30,6 +30,7 @@ pub enum Phase {
     Keys,
     IdToken,
     Userinfo,
+    Logout,
 }
 
 impl Phase {
@@ -44,6 +45,7 @@ impl Phase {
             Self::Keys => "jwks",
             Self::IdToken => "id_token",
             Self::Userinfo => "userinfo",
+            Self::Logout => "logout",
         }
     }
 }
@@ -159,7 +161,7 @@ pub enum IdTokenFlaw {
 }
 
 impl IdTokenFlaw {
-    const fn reason(self) -> &'static str {
+    pub const fn reason(self) -> &'static str {
         match self {
             Self::Missing => "id_token_missing",
             Self::Malformed => "id_token_malformed",

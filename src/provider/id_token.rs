@@ -168,11 +168,16 @@ impl<'a> Unverified<'a> {
     /// The type, where there is one, is that of a plain JWT: access tokens
     /// and logout tokens say otherwise (RFC 8725 3.11).
     pub fn require_type(&self) -> Result<(), Flaw> {
-        match self.typ.as_deref() {
-            None => Ok(()),
-            Some(typ) if typ.eq_ignore_ascii_case("jwt") => Ok(()),
-            Some(_) => Err(Flaw::Type),
-        }
+        self.is_of_type(&["jwt"]).then_some(()).ok_or(Flaw::Type)
+    }
+
+    /// The token says no type, or one of these.
+    pub fn is_of_type(&self, types: &[&str]) -> bool {
+        self.typ.as_deref().is_none_or(|typ| {
+            types
+                .iter()
+                .any(|accepted| typ.eq_ignore_ascii_case(accepted))
+        })
     }
 
     /// The algorithm decides which hash `at_hash` is made with.
@@ -286,7 +291,16 @@ fn seconds(value: &Value) -> Option<i64> {
 
 /// When the token says it was issued, as our clock counts.
 pub fn issued_at(claims: &Map<String, Value>) -> Option<Timestamp> {
-    let secs = u64::try_from(seconds(claims.get("iat")?)?).ok()?;
+    time_of(claims, "iat")
+}
+
+/// When the token says it ends, as our clock counts.
+pub fn expires_at(claims: &Map<String, Value>) -> Option<Timestamp> {
+    time_of(claims, "exp")
+}
+
+fn time_of(claims: &Map<String, Value>, name: &str) -> Option<Timestamp> {
+    let secs = u64::try_from(seconds(claims.get(name)?)?).ok()?;
     Some(Timestamp::from_secs(secs))
 }
 

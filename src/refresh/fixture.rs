@@ -77,6 +77,7 @@ pub(crate) async fn another(
         scope: &scope(),
         seed,
         user_agent: None,
+        began_at: clock.now(),
     };
     sessions.create(new).await.unwrap()
 }

@@ -30,7 +30,7 @@ use crate::gate::{Gate, Verdict};
 use crate::identity_headers::Injection;
 use crate::listener::{Connection, Handler};
 use crate::login::Login;
-use crate::logout::Logout;
+use crate::logout::{BackChannel, Logout};
 use crate::model::access::{Lane, Unauthenticated};
 use crate::model::context::{Audience, RequestContext, RequestRef};
 use crate::model::identity::ProviderId;
@@ -52,6 +52,7 @@ pub struct Parts {
     pub gate: Gate,
     pub login: Login,
     pub logout: Logout,
+    pub back_channel: BackChannel,
     pub pages: Pages,
     pub pages_auto: bool,
     pub proxy: Proxy,
@@ -87,6 +88,7 @@ pub(super) struct Inner {
     pub(super) gate: Gate,
     pub(super) login: Login,
     pub(super) logout: Logout,
+    pub(super) back_channel: BackChannel,
     pub(super) pages: Pages,
     pub(super) pages_auto: bool,
     pub(super) proxy: Proxy,
@@ -140,6 +142,7 @@ impl Service {
                 gate: parts.gate,
                 login: parts.login,
                 logout: parts.logout,
+                back_channel: parts.back_channel,
                 pages: parts.pages,
                 pages_auto: parts.pages_auto,
                 proxy: parts.proxy,

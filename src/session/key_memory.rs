@@ -123,6 +123,7 @@ mod tests {
                 scope: &scope(),
                 seed: b"b",
                 user_agent: None,
+                began_at: Timestamp(u64::MAX),
             })
             .await;
         assert!(refused.is_err(), "nothing is written with that ring");

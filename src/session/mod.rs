@@ -12,6 +12,7 @@ mod key_memory;
 pub mod lifetime;
 mod person_mark;
 mod pins;
+pub mod provider_sign_out;
 pub mod record;
 pub mod rotation;
 pub mod sessions;

@@ -41,11 +41,16 @@ pub enum SessionError {
          back from a backup, or move the database away to begin anew"
     )]
     ForeignRing,
+    #[error("the provider signed this person out while the sign-in was under way")]
+    SignedOutMeanwhile,
 }
 
 impl Fault for SessionError {
     fn blame(&self) -> Blame {
-        Blame::Operator
+        match self {
+            Self::SignedOutMeanwhile => Blame::Client,
+            _ => Blame::Operator,
+        }
     }
 
     fn reason(&self) -> &'static str {
@@ -53,6 +58,7 @@ impl Fault for SessionError {
             Self::Store(error) => error.reason(),
             Self::Corrupt { .. } => "session_record_corrupt",
             Self::ForeignRing => "key_ring_of_another_store",
+            Self::SignedOutMeanwhile => "session_ended_by_idp",
         }
     }
 }
@@ -79,6 +85,9 @@ pub struct NewSession<'a> {
     /// Secret and unguessable; gives the ticket again.
     pub seed: &'a [u8],
     pub user_agent: Option<&'a str>,
+    /// When the sign-in was started: a sign-out that the provider ordered
+    /// since then ends it.
+    pub began_at: Timestamp,
 }
 
 pub struct Sessions {
@@ -176,6 +185,7 @@ impl Sessions {
         self.remember_key(expires_at).await?;
         let index = self.index(self.ring.writer(), &identity.issuer, &identity.subject);
         self.store.index_add(index, id, expires_at).await?;
+        self.add_to_orders(identity, id, expires_at).await?;
         self.store.create(id, records).await?;
         self.store.put_ticket(name, sealed, expires_at).await?;
         let session = Session {
@@ -188,6 +198,10 @@ impl Sessions {
             vault: Arc::new(vault),
             sealed_tokens: tokens.into(),
         };
+        if self.signed_out_since(identity, new.began_at).await? {
+            self.revoke(&session).await?;
+            return Err(SessionError::SignedOutMeanwhile);
+        }
         Ok((ticket, session))
     }
 
@@ -342,6 +356,8 @@ impl Sessions {
             let index = self.index(key, issuer, subject);
             self.store.index_remove(index, session.id).await?;
         }
+        self.remove_from_orders(&session.identity, session.id)
+            .await?;
         Ok(self.store.remove_ticket(session.ticket).await?)
     }
 
@@ -350,12 +366,19 @@ impl Sessions {
         let mut ended = 0;
         for key in self.ring.all() {
             let index = self.index(key, issuer, subject);
-            for session in self.store.index_list(index).await? {
-                let was_live = self.store.tombstone(session, self.clock.now()).await?;
-                ended += usize::from(was_live);
-                self.forget(session);
-                self.store.index_remove(index, session).await?;
-            }
+            ended += self.end_listed(index).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends every session of an index; tells how many were live.
+    pub(super) async fn end_listed(&self, index: Digest) -> Result<usize, SessionError> {
+        let mut ended = 0;
+        for session in self.store.index_list(index).await? {
+            let was_live = self.store.tombstone(session, self.clock.now()).await?;
+            ended += usize::from(was_live);
+            self.forget(session);
+            self.store.index_remove(index, session).await?;
         }
         Ok(ended)
     }

@@ -51,6 +51,7 @@ struct Inner {
     shadow_differences: Counter<3>,
     logins: Counter<3>,
     refreshes: Counter<2>,
+    back_channel_logouts: Counter<1>,
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
     upstream_up: Gauge<2>,
@@ -90,6 +91,11 @@ impl Telemetry {
                 "vestibule_refreshes_total",
                 "Token refreshes.",
                 ["outcome", "provider"],
+            ),
+            back_channel_logouts: Counter::new(
+                "vestibule_back_channel_logouts_total",
+                "Sign-outs that a provider ordered.",
+                ["outcome"],
             ),
             store_operations: Counter::new(
                 "vestibule_store_operations_total",
@@ -147,6 +153,11 @@ impl Telemetry {
         self.0.refreshes.add([outcome, provider]);
     }
 
+    /// `outcome` is "ok", or the reason for which it was refused.
+    pub fn back_channel_logout(&self, outcome: &'static str) {
+        self.0.back_channel_logouts.add([outcome]);
+    }
+
     pub fn store_operation(
         &self,
         store: &'static str,
@@ -178,6 +189,7 @@ impl Telemetry {
         self.0.shadow_differences.render(&mut out);
         self.0.logins.render(&mut out);
         self.0.refreshes.render(&mut out);
+        self.0.back_channel_logouts.render(&mut out);
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
         self.0.upstream_up.render(&mut out);
@@ -219,6 +231,7 @@ mod tests {
         });
         telemetry.login("callback", "state_mismatch", "main");
         telemetry.refresh("refreshed", "main");
+        telemetry.back_channel_logout("ok");
         telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
         telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
         let text = telemetry.render();
@@ -233,6 +246,7 @@ mod tests {
             "vestibule_decisions_total{decision=\"deny\",reason=\"not_admitted\"} 1\n",
             "vestibule_logins_total{phase=\"callback\",reason=\"state_mismatch\",provider=\"main\"} 1\n",
             "vestibule_refreshes_total{outcome=\"refreshed\",provider=\"main\"} 1\n",
+            "vestibule_back_channel_logouts_total{outcome=\"ok\"} 1\n",
             "vestibule_store_operations_total{store=\"redis\",operation=\"load\",outcome=\"error\"} 1\n",
             "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
             "vestibule_upstream_up{upstream=\"http://127.0.0.1:3000\",route=\"files\"} 0\n",

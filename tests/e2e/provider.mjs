@@ -1,12 +1,12 @@
 // The certified OpenID provider of the end-to-end tests.
 //
-//   node provider.mjs --port N --redirect URI [--post-logout URI] [--access-ttl SECONDS]
+//   node provider.mjs --port N --redirect URI [--post-logout URI] [--back-channel URI] [--access-ttl SECONDS]
 //
 // Prints one line "ready ISSUER" and serves until it is ended. Beside the
 // provider's own paths it answers GET /_counters (JSON). A person signs in by
 // giving a name ("ann", "bob") and pressing "Continue"; that also consents.
 
-import { createServer } from 'node:http';
+import { createServer, request as ask } from 'node:http';
 import { parseArgs } from 'node:util';
 import { Provider } from 'oidc-provider';
 
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     port: { type: 'string' },
     redirect: { type: 'string' },
     'post-logout': { type: 'string' },
+    'back-channel': { type: 'string' },
     'access-ttl': { type: 'string', default: '15' },
     'client-id': { type: 'string', default: 'vestibule' },
     'client-secret': { type: 'string' },
@@ -28,7 +29,25 @@ const people = {
   bob: { name: 'Bob Example', groups: ['staff'] },
 };
 
-const counters = { logins: 0, code: 0, refresh: 0, refresh_failed: 0, code_failed: 0, userinfo: 0 };
+const counters = {
+  logins: 0, code: 0, refresh: 0, refresh_failed: 0, code_failed: 0, userinfo: 0,
+  back_channel: 0, back_channel_failed: 0,
+};
+
+// Names below localhost are this machine, whatever the resolver thinks.
+const fetchOnLoopback = (url, { method, headers, body }) => new Promise((resolve, reject) => {
+  const { hostname, port, pathname, host } = new URL(url);
+  const local = hostname.endsWith('localhost') ? '127.0.0.1' : hostname;
+  const sent = ask({
+    method, port, path: pathname, hostname: local,
+    headers: { ...Object.fromEntries(new Headers(headers)), host },
+  }, (answer) => {
+    answer.resume();
+    answer.on('end', () => resolve(new Response(null, { status: answer.statusCode })));
+  });
+  sent.on('error', reject);
+  sent.end(body && String(body));
+});
 
 const provider = new Provider(issuer, {
   clients: [
@@ -40,6 +59,10 @@ const provider = new Provider(issuer, {
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
       token_endpoint_auth_method: 'client_secret_basic',
+      ...(values['back-channel'] && {
+        backchannel_logout_uri: values['back-channel'],
+        backchannel_logout_session_required: true,
+      }),
     },
   ],
   cookies: { keys: ['tests-only-cookie-key'] },
@@ -66,7 +89,9 @@ const provider = new Provider(issuer, {
   features: {
     devInteractions: { enabled: false },
     rpInitiatedLogout: { enabled: true },
+    backchannelLogout: { enabled: true },
   },
+  fetch: fetchOnLoopback,
   interactions: { url: (ctx, interaction) => `/interaction/${interaction.uid}` },
   findAccount: async (ctx, id) =>
     people[id] && {
@@ -86,6 +111,11 @@ provider.on('grant.success', (ctx) => {
 });
 provider.on('grant.error', (ctx) => {
   counters[ctx.oidc?.params?.grant_type === 'refresh_token' ? 'refresh_failed' : 'code_failed'] += 1;
+});
+provider.on('backchannel.success', () => { counters.back_channel += 1; });
+provider.on('backchannel.error', (ctx, error) => {
+  counters.back_channel_failed += 1;
+  console.error('back-channel logout', error.message);
 });
 provider.on('server_error', (ctx, error) => console.error('server error', error));
 provider.on('authorization.error', (ctx, error) => console.error('authorization error', error.message));

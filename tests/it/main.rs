@@ -7,6 +7,8 @@
 mod harness;
 
 #[cfg(test)]
+mod back_channel;
+#[cfg(test)]
 mod browser_demo;
 #[cfg(test)]
 mod browser_pages;

@@ -2,6 +2,7 @@
 //! lies below the prefix is 404, never upstream.
 
 mod account;
+mod back_channel;
 mod handoff;
 mod login;
 mod sign_out;
@@ -27,6 +28,7 @@ pub enum Endpoint {
     Callback(Option<String>),
     HandOff,
     SignOut,
+    BackChannelLogout,
     UserInfo,
     /// Whether somebody is signed in, and until when.
     Session,
@@ -47,6 +49,7 @@ impl Endpoint {
             "/callback" if public_host => Self::Callback(None),
             "/handoff" if !public_host => Self::HandOff,
             "/sign_out" => Self::SignOut,
+            "/backchannel_logout" if public_host => Self::BackChannelLogout,
             "/userinfo" => Self::UserInfo,
             "/session" => Self::Session,
             _ if path.starts_with("/static/") => Self::Asset,
@@ -77,6 +80,7 @@ impl Endpoint {
     fn allow(&self) -> &'static str {
         match self {
             Self::SignIn | Self::SignOut => "GET, HEAD, POST",
+            Self::BackChannelLogout => "POST",
             _ => "GET, HEAD",
         }
     }
@@ -97,6 +101,9 @@ impl Inner {
             }
             (Endpoint::SignIn, &Method::POST) => {
                 self.switch_account(context, manner, &head, body).await
+            }
+            (Endpoint::BackChannelLogout, &Method::POST) => {
+                self.back_channel_logout(context, &head, body).await
             }
             _ => {
                 self.own_without_body(endpoint, context, manner, &head)
@@ -135,7 +142,8 @@ impl Inner {
                 .unwrap_or_else(|| self.not_found(context, manner)),
             Endpoint::Ping => text("OK\n"),
             Endpoint::Robots => text("User-agent: *\nDisallow: /\n"),
-            Endpoint::Unknown => self.not_found(context, manner),
+            // Only a POST gets this far, and goes another way.
+            Endpoint::BackChannelLogout | Endpoint::Unknown => self.not_found(context, manner),
         }
     }
 

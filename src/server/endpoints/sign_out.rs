@@ -24,7 +24,7 @@ use crate::session::sessions::Session;
 
 /// Forms of ours are tiny, and come at once.
 const FORM_LIMIT: usize = 16 * 1024;
-const FORM_WAIT: Duration = Duration::from_secs(10);
+pub(super) const FORM_WAIT: Duration = Duration::from_secs(10);
 
 impl Inner {
     /// GET acts only where the browser vouches that the person came from here
@@ -315,7 +315,10 @@ impl Inner {
 
 /// A form, or how it failed. Without an end to the waiting a few thousand
 /// stalled forms would take every place among the requests in flight.
-async fn read_form<B>(body: B, patience: Duration) -> Result<Bytes, (StatusCode, &'static str)>
+pub(super) async fn read_form<B>(
+    body: B,
+    patience: Duration,
+) -> Result<Bytes, (StatusCode, &'static str)>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,

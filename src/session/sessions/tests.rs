@@ -78,6 +78,7 @@ pub async fn sign_in(sessions: &Sessions, subject: &str, seed: &[u8]) -> (Ticket
         scope: &scope(),
         seed,
         user_agent: Some("Mozilla/5.0 Firefox/140.0"),
+        began_at: Timestamp(u64::MAX),
     };
     sessions.create(new).await.unwrap()
 }
@@ -292,6 +293,7 @@ async fn a_session_without_a_refresh_token_cannot_be_claimed() {
         scope: &scope(),
         seed: b"seed",
         user_agent: None,
+        began_at: Timestamp(u64::MAX),
     };
     let (_, session) = sessions.create(new).await.unwrap();
     assert!(session.header.rt_fp.is_none());

@@ -25,6 +25,7 @@ impl NodeProvider {
                 format!("--port={port}"),
                 format!("--redirect={origin}/oauth2/callback"),
                 format!("--post-logout={origin}/"),
+                format!("--back-channel={origin}/oauth2/backchannel_logout"),
                 format!("--access-ttl={access_seconds}"),
                 format!("--client-id={CLIENT_ID}"),
                 format!("--client-secret={CLIENT_SECRET}"),
@@ -38,7 +39,8 @@ impl NodeProvider {
         format!("http://127.0.0.1:{port}")
     }
 
-    /// One of: logins, code, code_failed, refresh, refresh_failed, userinfo.
+    /// One of: logins, code, code_failed, refresh, refresh_failed, userinfo,
+    /// `back_channel`, `back_channel_failed`.
     pub async fn count(&self, name: &str) -> u64 {
         let url = format!("{}/_counters", Self::issuer_on(self.port));
         let counters: Value = wire::get(&url).await.json();

@@ -211,6 +211,18 @@ impl Provider {
         secrets
     }
 
+    /// A token over `claims` with this `typ`, as this provider would sign it.
+    pub fn sign(
+        &self,
+        signing: &Signing,
+        claims: &serde_json::Map<String, serde_json::Value>,
+        typ: &str,
+    ) -> String {
+        signing::token(signing, claims, |head| {
+            head.insert("typ".to_owned(), typ.into());
+        })
+    }
+
     fn script(&self) -> MutexGuard<'_, Script> {
         self.shared.script.lock().expect("script")
     }
