@@ -218,7 +218,7 @@ impl Provider {
         claims: &serde_json::Map<String, serde_json::Value>,
         typ: &str,
     ) -> String {
-        signing::token(signing, claims, |head| {
+        signing::token(signing, &self.script().keys, claims, |head| {
             head.insert("typ".to_owned(), typ.into());
         })
     }
