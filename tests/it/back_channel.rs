@@ -1,8 +1,6 @@
 //! Back-channel logout: the provider orders, the gateway ends sessions, and a
 //! store that is away never makes it say "done".
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use serde_json::{Value, json};
 
 use crate::harness::browser::Browser;
@@ -16,13 +14,13 @@ use crate::harness::scene::Scene;
 use crate::harness::until;
 use crate::harness::upstream::Upstream;
 use crate::harness::wire::Answer;
+use vestibule::base::clock::Clock;
 use vestibule::base::random;
 
 const EVENT: &str = "http://schemas.openid.net/event/backchannel-logout";
 
 fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.expect("after 1970").as_secs()
+    Clock::system().now().as_secs()
 }
 
 /// Everything of ann, by a token that was never used.
