@@ -219,7 +219,9 @@ impl Gateway {
         )?;
         for provider in providers.iter() {
             let provider = Arc::clone(provider);
-            // Warms discovery; a failure is retried by the first login.
+            let telemetry = telemetry.clone();
+            // Warms discovery; a failure is retried by the first login, and
+            // every few seconds once the provider counts as unreachable.
             control.spawn(async move {
                 if let Err(error) = provider.metadata().await {
                     tracing::warn!(
@@ -229,6 +231,7 @@ impl Gateway {
                         "provider cannot be reached yet; sign-ins wait for it, sessions go on"
                     );
                 }
+                provider.watch(&telemetry).await;
             });
         }
         Ok(Self {

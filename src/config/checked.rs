@@ -367,6 +367,11 @@ pub struct Limits {
     pub provider_total: Duration,
     pub provider_body: usize,
     pub provider_parallel: usize,
+    /// Failed calls in a row until a provider counts as unreachable; zero:
+    /// it never does.
+    pub provider_failures: u32,
+    /// How often it is then asked whether it is back.
+    pub provider_pause: Duration,
     pub store_timeout: Duration,
     pub login_starts_per_minute: u32,
     /// Of one address, on the lanes public and backend-token.
@@ -395,6 +400,8 @@ impl Default for Limits {
             provider_total: Duration::from_secs(10),
             provider_body: 1024 * 1024,
             provider_parallel: 64,
+            provider_failures: 5,
+            provider_pause: Duration::from_secs(5),
             store_timeout: Duration::from_millis(500),
             login_starts_per_minute: 60,
             open_requests_per_minute: 6000,

@@ -49,6 +49,10 @@ pub(super) struct RawLimits {
     provider_body: Option<RawSize>,
     /// Calls to one provider at once.
     provider_parallel: Option<u32>,
+    /// Failed calls in a row until a provider counts as unreachable; 0: it never does.
+    provider_failures: Option<u32>,
+    /// How often a provider that counts as unreachable is asked whether it is back.
+    provider_pause: Option<RawDuration>,
     /// For one operation of the session store.
     store_timeout: Option<RawDuration>,
     /// Sign-ins that one address may begin in a minute.
@@ -92,6 +96,8 @@ pub(super) fn check(raw: &RawLimits, findings: &mut Findings) -> Limits {
         provider_total: duration,
         provider_body: size,
         provider_parallel: count,
+        provider_failures: number,
+        provider_pause: duration,
         store_timeout: duration,
         login_starts_per_minute: small_count,
         open_requests_per_minute: small_count,

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
-use crate::provider::ProviderError;
+use crate::provider::{Class, ProviderError};
 use crate::session::sessions::SessionError;
 
 /// The steps of a login, in order; a label of log and metric.
@@ -100,6 +101,17 @@ impl Fault for LoginError {
 }
 
 impl LoginError {
+    /// When the outage began that the provider is in.
+    pub fn outage_since(&self) -> Option<Timestamp> {
+        match self {
+            Self::Provider(error) => match error.class {
+                Class::BreakerOpen { since } => Some(since),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Provider(error) => error
@@ -134,6 +146,7 @@ const KNOWN: &[&str] = &[
     "login_required",
     "provider_error",
     "provider_unavailable",
+    "provider_unreachable",
     "scope_rejected",
     "client_credentials_rejected",
     "network_unreachable",

@@ -24,6 +24,16 @@ pub(super) fn moment(language: Language, at: Timestamp) -> String {
     }
 }
 
+/// "19:55 UTC", for what began today.
+pub(super) fn time(language: Language, at: Timestamp) -> String {
+    let seconds = at.as_secs();
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    match language {
+        Language::English => format!("{hour:02}:{minute:02} UTC"),
+        Language::Chinese => format!("{hour:02}:{minute:02}（UTC）"),
+    }
+}
+
 /// "29 days", rounded to the largest unit that says enough.
 pub(super) fn length(language: Language, length: Duration) -> String {
     let seconds = length.as_secs();

@@ -103,6 +103,8 @@ pub struct Problem<'a> {
     pub next: Vec<Action>,
     /// Said in words and as Retry-After.
     pub retry_after: Option<Duration>,
+    /// Since when what is missing has been missing.
+    pub since: Option<Timestamp>,
     /// A posted form was refused; the page says that nothing was sent on.
     pub form_lost: bool,
     /// Who is signed in, where that explains the refusal (403).
@@ -117,6 +119,7 @@ impl<'a> Problem<'a> {
             reference: reference.to_string(),
             next: Vec::new(),
             retry_after: None,
+            since: None,
             form_lost: false,
             signed_in_as: None,
         }

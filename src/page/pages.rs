@@ -73,6 +73,7 @@ struct ProblemPage<'a> {
     frame: Frame<'a>,
     page: &'a Problem<'a>,
     text: Text,
+    since: Option<String>,
     wait: Option<String>,
 }
 
@@ -163,6 +164,7 @@ impl Pages {
             frame: self.frame(language, text.title),
             page,
             text,
+            since: page.since.map(|since| language.since(since)),
             wait: page.retry_after.map(|wait| language.wait(wait)),
         };
         let mut response = rendered(page.status, language, &[], &html);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::contents::{ActionKind, SignInNotice};
 use super::{Language, civil_time};
+use crate::base::clock::Timestamp;
 
 pub(super) struct Words {
     pub(super) language: Language,
@@ -166,6 +167,15 @@ impl Language {
         match self {
             Self::English => format!("in {left}"),
             Self::Chinese => format!("{left}后"),
+        }
+    }
+
+    /// Follows what happened.
+    pub(super) fn since(self, at: Timestamp) -> String {
+        let time = civil_time::time(self, at);
+        match self {
+            Self::English => format!(" The service has been out of reach since {time}."),
+            Self::Chinese => format!("该服务自 {time}起无法连接。"),
         }
     }
 

@@ -27,6 +27,7 @@ use tower::util::BoxCloneSyncService;
 use tower::{Service, ServiceBuilder, ServiceExt};
 use url::Url;
 
+use super::breaker::{Breaker, BreakerLayer, Refusal};
 use super::connector::{DeadlineConnector, connector, failure_class};
 use super::error::{Class, Phase, ProviderError, Sent};
 use crate::base::body::BoxError;
@@ -63,6 +64,9 @@ pub struct TransportError {
     pub class: Class,
     pub sent: Sent,
     pub attempts: u32,
+    pub retry_after: Option<Duration>,
+    /// For operators.
+    pub detail: Option<String>,
 }
 
 impl TransportError {
@@ -71,6 +75,17 @@ impl TransportError {
             class,
             sent,
             attempts: 1,
+            retry_after: None,
+            detail: None,
+        }
+    }
+
+    /// The breaker is open.
+    pub fn refused(refusal: Refusal) -> Self {
+        let Refusal { since, retry_after } = refusal;
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(Class::BreakerOpen { since }, Sent::Not)
         }
     }
 
@@ -78,23 +93,33 @@ impl TransportError {
         ProviderError {
             sent: self.sent,
             attempts: self.attempts,
+            retry_after: self.retry_after,
+            detail: self.detail,
             ..ProviderError::local(phase, self.class)
         }
     }
 }
 
+/// One try.
 #[derive(Clone)]
-struct Outbound {
+pub struct Outbound {
     request: Request<Bytes>,
+    /// Without a connection by then there is no more to wait for.
+    connected_by: Instant,
     deadline: Instant,
+    /// Passes an open breaker.
+    pub probe: bool,
 }
 
 /// One per provider, so that a slow one cannot use up the calls of another.
 #[derive(Clone)]
 pub struct HttpClient {
     stack: BoxCloneSyncService<Outbound, Answer, BoxError>,
+    connect: Duration,
     total: Duration,
     offset_secs: Arc<AtomicI64>,
+    breaker: Breaker,
+    probe: bool,
 }
 
 impl HttpClient {
@@ -104,6 +129,7 @@ impl HttpClient {
         clock: Clock,
     ) -> Result<Self, ProviderError> {
         let connector = connector(config, limits)?;
+        let breaker = Breaker::new(config.id.clone(), limits, clock.clone());
         let offset_secs = Arc::new(AtomicI64::new(OFFSET_UNKNOWN));
         let exchange = Exchange {
             // Without idle connections no request meets one that is closing.
@@ -121,28 +147,49 @@ impl HttpClient {
         let stack = ServiceBuilder::new()
             .load_shed()
             .concurrency_limit(limits.provider_parallel)
+            .layer(BreakerLayer(breaker.clone()))
             .service(exchange);
         Ok(Self {
             stack: BoxCloneSyncService::new(stack),
+            connect: limits.provider_connect,
             total: limits.provider_total,
             offset_secs,
+            breaker,
+            probe: false,
         })
     }
 
+    pub const fn breaker(&self) -> &Breaker {
+        &self.breaker
+    }
+
+    /// The same client for finding out whether the provider is back.
+    #[must_use]
+    pub fn probing(&self) -> Self {
+        Self {
+            probe: true,
+            ..self.clone()
+        }
+    }
+
     /// Sends `request`, and again, at most `tries` times in all, as long as
-    /// nothing of it has left. The total deadline covers all tries.
+    /// nothing of it has left. Both deadlines cover all tries: nobody waits
+    /// longer for a provider that is not there because it is asked again.
     pub async fn send(
         &self,
         request: Request<Bytes>,
         tries: u32,
     ) -> Result<Answer, TransportError> {
+        let connected_by = Instant::now() + self.connect;
         let deadline = Instant::now() + self.total;
         let mut attempts = 0;
         loop {
             attempts += 1;
             let outbound = Outbound {
                 request: request.clone(),
+                connected_by,
                 deadline,
+                probe: self.probe,
             };
             let mut error = match self.stack.clone().oneshot(outbound).await {
                 Ok(mut answer) => {
@@ -159,7 +206,7 @@ impl HttpClient {
                 && error.class == Class::NetworkUnreachable
                 && attempts < tries;
             let pause = Duration::from_millis(u64::from(attempts) * 50 + jitter_millis());
-            if !again || Instant::now() + pause >= deadline {
+            if !again || Instant::now() + pause >= connected_by {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
@@ -213,24 +260,28 @@ impl Exchange {
         let work = async {
             let response = self.client.request(request).await.map_err(|error| {
                 if error.is_connect() {
-                    TransportError::new(failure_class(&error), Sent::Not)
+                    let (class, detail) = failure_class(&error);
+                    TransportError {
+                        detail,
+                        ..TransportError::new(class, Sent::Not)
+                    }
                 } else {
                     TransportError::new(Class::OutcomeUnknown, sent())
                 }
             })?;
             self.receive(response).await
         };
-        match tokio::time::timeout_at(outbound.deadline, work).await {
-            Ok(outcome) => outcome,
-            Err(_) => {
-                let sent = sent();
-                let class = match sent {
-                    Sent::Not => Class::NetworkUnreachable,
-                    _ => Class::OutcomeUnknown,
-                };
-                Err(TransportError::new(class, sent))
+        let mut work = std::pin::pin!(work);
+        for limit in [outbound.connected_by, outbound.deadline] {
+            if let Ok(outcome) = tokio::time::timeout_at(limit, &mut work).await {
+                return outcome;
+            }
+            if sent() == Sent::Not {
+                let late = TransportError::new(Class::NetworkUnreachable, Sent::Not);
+                return Err(late);
             }
         }
+        Err(TransportError::new(Class::OutcomeUnknown, Sent::Unknown))
     }
 
     async fn receive(

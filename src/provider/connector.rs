@@ -12,11 +12,14 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Error as LegacyError;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
+use rustls::CertificateError;
+use rustls::client::WebPkiServerVerifier;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use tower::Service;
 
 use super::error::{Class, Phase, ProviderError};
+use super::peer_certificate::{NamingVerifier, Refused};
 use crate::base::body::BoxError;
 use crate::config::checked::{Limits, Provider as ProviderConfig};
 
@@ -41,10 +44,17 @@ pub fn connector(
         }
     }
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&crypto))
+        .build()
+        .map_err(|_| fault("there is no trust anchor"))?;
     let tls = rustls::ClientConfig::builder_with_provider(crypto)
         .with_safe_default_protocol_versions()
         .map_err(|_| fault("no TLS version is available"))?
-        .with_root_certificates(roots)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(NamingVerifier {
+            inner,
+            ca_file_key: format!("provider.{}.ca_file", config.id),
+        }))
         .with_no_client_auth();
     let mut tcp = HttpConnector::new_with_resolver(Resolver {
         system: GaiResolver::new(),
@@ -114,10 +124,12 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// Why a connection failed, from deep inside the chain of errors. An
-/// `io::Error` hides its own cause from `source`, so it is opened by hand.
-pub fn failure_class(error: &LegacyError) -> Class {
+/// Why a connection failed and what an operator should know of it, from deep
+/// inside the chain of errors. An `io::Error` hides its own cause from
+/// `source`, so it is opened by hand.
+pub fn failure_class(error: &LegacyError) -> (Class, Option<String>) {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut detail = None;
     while let Some(mut error) = next {
         while let Some(inner) = error
             .downcast_ref::<std::io::Error>()
@@ -128,25 +140,37 @@ pub fn failure_class(error: &LegacyError) -> Class {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return tls_class(tls);
         }
+        // The innermost says it best: "Connection refused".
+        detail = Some(error.to_string());
         next = error.source();
     }
-    Class::NetworkUnreachable
+    (Class::NetworkUnreachable, detail)
 }
 
-fn tls_class(error: &rustls::Error) -> Class {
-    use rustls::CertificateError as Certificate;
+fn tls_class(error: &rustls::Error) -> (Class, Option<String>) {
+    let detail = Some(error.to_string());
+    let rustls::Error::InvalidCertificate(error) = error else {
+        return (Class::TlsFailed, detail);
+    };
+    if let CertificateError::Other(other) = error
+        && let Some(refused) = other.0.downcast_ref::<Refused>()
+    {
+        let class = certificate_class(&refused.error);
+        return (class, Some(refused.to_string()));
+    }
+    (certificate_class(error), detail)
+}
+
+fn certificate_class(error: &CertificateError) -> Class {
     match error {
-        rustls::Error::InvalidCertificate(error) => match error {
-            Certificate::Expired
-            | Certificate::ExpiredContext { .. }
-            | Certificate::NotValidYet
-            | Certificate::NotValidYetContext { .. } => Class::TlsExpired,
-            Certificate::UnknownIssuer => Class::TlsUnknownCa,
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                Class::TlsWrongName
-            }
-            _ => Class::TlsFailed,
-        },
+        CertificateError::Expired
+        | CertificateError::ExpiredContext { .. }
+        | CertificateError::NotValidYet
+        | CertificateError::NotValidYetContext { .. } => Class::TlsExpired,
+        CertificateError::UnknownIssuer => Class::TlsUnknownCa,
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Class::TlsWrongName
+        }
         _ => Class::TlsFailed,
     }
 }

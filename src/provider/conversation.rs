@@ -1,15 +1,17 @@
 //! One provider: the conversation of a sign-in, a refresh and a sign-out.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::breaker::{Refusal, SETTLED, Stage};
 use super::browser_urls::{self, AuthorizationRequest};
 use super::claims;
-use super::client::HttpClient;
-use super::error::{Class, IdTokenFlaw, Phase, ProviderError};
+use super::client::{HttpClient, TransportError};
+use super::error::{Class, IdTokenFlaw, Phase, ProviderError, Sent};
 use super::id_token::{self, Expected, Unverified};
 use super::jwks::Keys;
 use super::metadata::{Discovery, Metadata};
@@ -19,6 +21,13 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::config::checked::{Limits, Provider as ProviderConfig};
 use crate::model::identity::{Groups, Identity, ProviderId};
 use crate::model::tokens::TokenSet;
+use crate::telemetry::Telemetry;
+
+/// A sign-in does not ask first whether a provider is there that gave an
+/// answer this lately.
+const HEARD_LATELY: Duration = Duration::from_secs(5);
+/// How long a sign-in waits for the word of a provider that was silent.
+const ASK_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A provider of the configuration and everything learnt about it.
 pub struct Provider {
@@ -71,16 +80,67 @@ impl Provider {
         self.client.clock_offset_secs()
     }
 
+    /// `Some` while the provider counts as unreachable: every call fails at
+    /// once, and nothing is sent.
+    pub fn outage(&self) -> Option<Refusal> {
+        self.client.breaker().refusal()
+    }
+
+    /// Asks a provider that counts as unreachable, every few seconds, whether
+    /// it is back, so that recovery needs nobody's sign-in; and keeps
+    /// `vestibule_provider_up`. Runs until it is dropped.
+    pub async fn watch(&self, telemetry: &Telemetry) {
+        let breaker = self.client.breaker();
+        let mut stages = breaker.stages();
+        loop {
+            let stage = *stages.borrow_and_update();
+            telemetry.provider_up(&self.config.id.0, stage != Stage::Open);
+            match stage {
+                Stage::Closed => {
+                    // The sender lives as long as `self`.
+                    let _ = stages.changed().await;
+                }
+                Stage::HalfOpen => {
+                    tokio::select! {
+                        () = tokio::time::sleep(SETTLED) => breaker.settle(),
+                        _ = stages.changed() => {}
+                    }
+                }
+                Stage::Open => {
+                    tokio::time::sleep_until(breaker.next_look()).await;
+                    breaker.looking();
+                    self.discovery.probe().await;
+                }
+            }
+        }
+    }
+
     /// The discovery document: fresh, or the last good one.
     pub async fn metadata(&self) -> Result<Arc<Metadata>, ProviderError> {
         self.discovery.metadata().await
     }
 
-    /// Where to send the browser for a code (Core 3.1.2.1).
+    /// Where to send the browser for a code (Core 3.1.2.1). Nobody is sent to
+    /// a provider that is not there: one that was not heard of for a while is
+    /// asked for its discovery document first.
     pub async fn authorization_url(
         &self,
         request: &AuthorizationRequest<'_>,
     ) -> Result<Url, ProviderError> {
+        if let Some(refusal) = self.outage() {
+            return Err(TransportError::refused(refusal).in_phase(Phase::Discovery));
+        }
+        let silent = !self.client.breaker().heard_within(HEARD_LATELY);
+        if silent && self.discovery.known().is_some() {
+            // Whoever takes the connection and lets us wait is there; what it
+            // answers is the browser's business.
+            let asked = tokio::time::timeout(ASK_PATIENCE, self.discovery.ask_again()).await;
+            if let Ok(Err(error)) = asked
+                && error.sent == Sent::Not
+            {
+                return Err(error);
+            }
+        }
         let metadata = self.metadata().await?;
         Ok(browser_urls::authorization(
             &self.config,

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
 
 /// How far a request got before it failed.
@@ -109,6 +110,9 @@ pub enum Class {
     InteractionRequired,
     #[error("too many calls to the provider are under way")]
     ProviderBusy,
+    /// Nothing was sent: calls before this one found the provider unwell.
+    #[error("the provider has been unreachable since {}", moment(*.since))]
+    BreakerOpen { since: Timestamp },
     #[error("the discovery document is for another issuer")]
     IssuerMismatch,
     #[error("the discovery document names an endpoint that is refused: {0}")]
@@ -208,6 +212,7 @@ impl Class {
             Self::ClientNotAllowed => "client_not_allowed",
             Self::InteractionRequired => "interaction_required",
             Self::ProviderBusy => "provider_busy",
+            Self::BreakerOpen { .. } => "provider_unreachable",
             Self::IssuerMismatch => "issuer_mismatch",
             Self::EndpointRefused(_) => "endpoint_refused",
             Self::Unsupported(_) => "provider_unsupported",
@@ -248,15 +253,24 @@ impl Class {
             | Self::BadResponse(_)
             | Self::SubjectChanged
             | Self::ProviderBusy
+            | Self::BreakerOpen { .. }
             | Self::IdToken(_)
             | Self::UserinfoSubjectMismatch => Blame::Provider,
         }
     }
 }
 
+fn moment(at: Timestamp) -> httpdate::HttpDate {
+    (std::time::UNIX_EPOCH + Duration::from_millis(at.as_millis())).into()
+}
+
+fn told(detail: Option<&str>) -> String {
+    detail.map_or_else(String::new, |detail| format!(" ({detail})"))
+}
+
 /// A failed call, with all that its caller needs to decide what comes next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{phase}: {class}")]
+#[error("{phase}: {class}{}", told(.detail.as_deref()))]
 pub struct ProviderError {
     pub class: Class,
     pub phase: Phase,
@@ -311,6 +325,7 @@ impl ProviderError {
                 | Class::ProviderError
                 | Class::RateLimited
                 | Class::ProviderBusy
+                | Class::BreakerOpen { .. }
         )
     }
 }

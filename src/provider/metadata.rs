@@ -12,8 +12,9 @@ use url::{Host, Url};
 
 use super::client::HttpClient;
 use super::document;
-use super::error::{Class, Phase, ProviderError};
+use super::error::{Class, Phase, ProviderError, Sent};
 use crate::base::clock::{Clock, Timestamp};
+use crate::base::fault::{Blame, Fault};
 use crate::config::checked::Provider as ProviderConfig;
 use crate::model::origin::host_is_loopback;
 
@@ -102,28 +103,109 @@ impl Discovery {
                     .ok_or_else(|| error.clone());
             }
         }
-        match self.fetch().await {
+        match self.learn(&self.client, &mut failed).await {
+            Ok(metadata) => Ok(metadata),
+            Err(error) => last_good
+                .map(|held| Arc::clone(&held.metadata))
+                .ok_or(error),
+        }
+    }
+
+    /// Asks although the document may be fresh, one task at a time: the
+    /// answer, or the lack of one, of a moment ago counts for all.
+    pub async fn ask_again(&self) -> Result<(), ProviderError> {
+        let mut failed = self.flight.lock().await;
+        if self.client.breaker().heard_within(FAILURE_KEPT) {
+            return Ok(());
+        }
+        if let Some((at, error)) = &*failed
+            && within(self.clock.now(), *at, FAILURE_KEPT)
+        {
+            return Err(error.clone());
+        }
+        self.learn(&self.client, &mut failed).await.map(drop)
+    }
+
+    /// Asks past the breaker, which draws its conclusions. A provider whose
+    /// discovery alone is broken answers for its keys.
+    pub async fn probe(&self) {
+        let client = self.client.probing();
+        let asked = {
+            let mut failed = self.flight.lock().await;
+            self.learn(&client, &mut failed).await
+        };
+        if let Err(error) = asked
+            && error.sent == Sent::Answered
+            && error.class == Class::ProviderError
+            && let Some(metadata) = self.known()
+        {
+            // Only whether an answer comes matters.
+            let _ = document::fetch(&client, &metadata.jwks_uri, Phase::Keys).await;
+        }
+    }
+
+    /// Fetches, and keeps the document or the failure.
+    async fn learn(
+        &self,
+        client: &HttpClient,
+        failed: &mut Option<(Timestamp, ProviderError)>,
+    ) -> Result<Arc<Metadata>, ProviderError> {
+        let before = failed.take();
+        match self.fetch(client).await {
             Ok(held) => {
+                if before.is_some() {
+                    tracing::info!(provider.id = %self.config.id, "discovery works again");
+                }
                 let metadata = Arc::clone(&held.metadata);
+                if let Some(known) = self.known() {
+                    self.tell_changes(&known, &metadata);
+                }
                 self.held.store(Some(Arc::new(held)));
-                *failed = None;
                 Ok(metadata)
             }
             Err(error) => {
-                *failed = Some((self.clock.now(), error.clone()));
-                match last_good {
-                    Some(held) => {
-                        tracing::debug!(
-                            provider.id = %self.config.id,
-                            error.reason = error.class.reason(),
-                            "discovery failed, the last good document stays in use"
-                        );
-                        Ok(Arc::clone(&held.metadata))
-                    }
-                    None => Err(error),
+                let told = before.is_some_and(|(_, before)| before.class == error.class);
+                if !told && self.known().is_some() {
+                    self.tell_failure(&error);
                 }
+                *failed = Some((self.clock.now(), error.clone()));
+                Err(error)
             }
         }
+    }
+
+    /// Once per kind of failure, not each time that it is met.
+    fn tell_failure(&self, error: &ProviderError) {
+        let (reason, provider) = (error.class.reason(), &self.config.id);
+        match error.blame() {
+            // Another issuer, or an endpoint that is refused.
+            Blame::Operator if error.sent != Sent::Not || error.attempts == 0 => tracing::error!(
+                alert = "discovery_refused",
+                provider.id = %provider,
+                reason,
+                detail = %error,
+                "the discovery document has become unacceptable, the last good one stays in use"
+            ),
+            _ => tracing::warn!(
+                provider.id = %provider,
+                reason,
+                detail = %error,
+                "discovery failed, the last good document stays in use"
+            ),
+        }
+    }
+
+    fn tell_changes(&self, known: &Metadata, new: &Metadata) {
+        if known == new {
+            return;
+        }
+        tracing::warn!(
+            provider.id = %self.config.id,
+            authorization_endpoint = %new.authorization_endpoint,
+            token_endpoint = %new.token_endpoint,
+            jwks_uri = %new.jwks_uri,
+            "the provider's discovery document says something else than before; it is followed"
+        );
     }
 
     /// What was learnt before, without asking.
@@ -141,12 +223,12 @@ impl Discovery {
             .then(|| Arc::clone(&held.metadata))
     }
 
-    async fn fetch(&self) -> Result<Held, ProviderError> {
+    async fn fetch(&self, client: &HttpClient) -> Result<Held, ProviderError> {
         // Discovery 4: the suffix follows the issuer without its last slash.
         let issuer = self.config.issuer.trim_end_matches('/');
         let url = Url::parse(&format!("{issuer}/.well-known/openid-configuration"))
             .map_err(|_| refusal(Class::Configuration("issuer is not a URL")))?;
-        let (object, answer) = document::fetch(&self.client, &url, Phase::Discovery).await?;
+        let (object, answer) = document::fetch(client, &url, Phase::Discovery).await?;
         let metadata = read(&self.config, &object)?;
         tracing::debug!(provider.id = %self.config.id, "discovery done");
         Ok(Held {

@@ -6,6 +6,7 @@
 //! tokens, the classes of failure. Keeps nothing about a session.
 //! Must not know: sessions, stores, cookies, routes, pages.
 
+mod breaker;
 mod browser_urls;
 mod claims;
 mod classify;
@@ -19,6 +20,7 @@ mod json;
 mod jwks;
 mod logout_token;
 mod metadata;
+mod peer_certificate;
 mod registry;
 mod self_check;
 mod token_endpoint;
@@ -27,6 +29,7 @@ mod userinfo;
 #[cfg(test)]
 mod scripted;
 
+pub use breaker::Refusal;
 pub use browser_urls::AuthorizationRequest;
 pub use conversation::Provider;
 pub use error::{Class, IdTokenFlaw, Phase, ProviderError, Sent};

@@ -38,7 +38,7 @@ const CLASSES: &[&str] = &[
     "clock_skew",
     "outcome_unknown",
     "tls_error",
-    "breaker_open",
+    "provider_unreachable",
 ];
 
 impl FailClass {

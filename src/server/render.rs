@@ -9,6 +9,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use super::cross_origin::OwnAnswer;
 use crate::base::body::Body;
+use crate::base::clock::Timestamp;
 use crate::base::fault::Blame;
 use crate::model::context::Audience;
 use crate::page::{Action, ActionKind, Problem};
@@ -30,6 +31,8 @@ pub(super) struct Trouble {
     pub reference: String,
     pub next: Vec<Action>,
     pub retry_after: Option<Duration>,
+    /// Since when what is missing has been missing.
+    pub since: Option<Timestamp>,
     pub signed_in_as: Option<String>,
     /// Where an API caller can send a person to sign in.
     pub login_url: Option<String>,
@@ -43,6 +46,7 @@ impl Trouble {
             reference: reference.to_string(),
             next: Vec::new(),
             retry_after: None,
+            since: None,
             signed_in_as: None,
             login_url: None,
         }
@@ -61,6 +65,12 @@ impl Trouble {
     }
 
     #[must_use]
+    pub(super) fn since(mut self, since: Option<Timestamp>) -> Self {
+        self.since = since;
+        self
+    }
+
+    #[must_use]
     pub(super) fn retry_after(mut self, after: Option<Duration>) -> Self {
         self.retry_after = after;
         self
@@ -73,9 +83,14 @@ fn status(blame: Blame, reason: &str) -> StatusCode {
         (_, "login_denied") => StatusCode::FORBIDDEN,
         (_, "unknown_provider") => StatusCode::NOT_FOUND,
         (Blame::Client, _) => StatusCode::BAD_REQUEST,
-        (_, "network_unreachable" | "rate_limited" | "provider_unavailable" | "provider_busy") => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        (
+            _,
+            "network_unreachable"
+            | "provider_unreachable"
+            | "rate_limited"
+            | "provider_unavailable"
+            | "provider_busy",
+        ) => StatusCode::SERVICE_UNAVAILABLE,
         (Blame::Provider | Blame::Upstream, _) => StatusCode::BAD_GATEWAY,
         (Blame::Operator, _) => StatusCode::SERVICE_UNAVAILABLE,
         (Blame::Gateway, _) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -98,6 +113,7 @@ pub(super) fn problem(pages: &Pages, manner: Manner, mut trouble: Trouble) -> Re
                 reference: trouble.reference,
                 next: trouble.next,
                 retry_after: trouble.retry_after,
+                since: trouble.since,
                 form_lost: manner.audience == Audience::Form
                     && trouble.status == StatusCode::UNAUTHORIZED,
                 signed_in_as: trouble.signed_in_as,

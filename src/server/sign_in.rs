@@ -154,6 +154,7 @@ impl Inner {
     ) -> Response<Body> {
         let trouble = Trouble::of(error.blame(), error.reason(), reference)
             .retry_after(error.retry_after())
+            .since(error.outage_since())
             .action(ActionKind::TryAgain, self.start_url(after, None));
         render::problem(&self.pages, manner, trouble)
     }

@@ -55,6 +55,7 @@ struct Inner {
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
     upstream_up: Gauge<2>,
+    provider_up: Gauge<1>,
 }
 
 impl Telemetry {
@@ -111,6 +112,11 @@ impl Telemetry {
                 "vestibule_upstream_up",
                 "0 while an upstream counts as down; route is the first that goes there.",
                 ["upstream", "route"],
+            ),
+            provider_up: Gauge::new(
+                "vestibule_provider_up",
+                "0 while a provider counts as unreachable.",
+                ["provider"],
             ),
         }))
     }
@@ -176,6 +182,10 @@ impl Telemetry {
         self.0.upstream_up.set([upstream, route], u64::from(up));
     }
 
+    pub fn provider_up(&self, provider: &str, up: bool) {
+        self.0.provider_up.set([provider], u64::from(up));
+    }
+
     /// Everything in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         let mut out = String::with_capacity(8192);
@@ -193,6 +203,7 @@ impl Telemetry {
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
         self.0.upstream_up.render(&mut out);
+        self.0.provider_up.render(&mut out);
         if let Some(access_log) = &self.0.access_log {
             let name = "vestibule_access_log_dropped_total";
             let dropped = access_log.dropped();
@@ -234,6 +245,7 @@ mod tests {
         telemetry.back_channel_logout("ok");
         telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
         telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
+        telemetry.provider_up("main", false);
         let text = telemetry.render();
         for line in [
             concat!(
@@ -250,6 +262,7 @@ mod tests {
             "vestibule_store_operations_total{store=\"redis\",operation=\"load\",outcome=\"error\"} 1\n",
             "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
             "vestibule_upstream_up{upstream=\"http://127.0.0.1:3000\",route=\"files\"} 0\n",
+            "vestibule_provider_up{provider=\"main\"} 0\n",
             "vestibule_access_log_dropped_total 0\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

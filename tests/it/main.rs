@@ -49,6 +49,8 @@ mod logs;
 #[cfg(test)]
 mod paths;
 #[cfg(test)]
+mod provider_faults;
+#[cfg(test)]
 mod proxying;
 #[cfg(test)]
 mod radicale_behind_gateway;

@@ -109,11 +109,15 @@ fn every_page(pages: &Pages, language: Language) -> Vec<(&'static str, Response<
         (
             "login_failed",
             problem(
-                Problem::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "provider_unreachable",
-                    "7h3kq9x2mp",
-                )
+                Problem {
+                    since: Some(Timestamp::from_secs(1_795_200_000)),
+                    retry_after: Some(Duration::from_secs(5)),
+                    ..Problem::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "provider_unreachable",
+                        "7h3kq9x2mp",
+                    )
+                }
                 .action(ActionKind::TryAgain, "/oauth2/start?rd=%2F")
                 .action(ActionKind::GoHome, "/"),
             ),

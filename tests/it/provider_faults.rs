@@ -1,0 +1,356 @@
+//! A provider that is unwell: what people meet, what goes on, and how it
+//! ends. The rows of the fault matrix that begin with I.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+
+use crate::harness::browser::Browser;
+use crate::harness::gateway::{Gateway, Plan};
+use crate::harness::port;
+use crate::harness::provider::{Endpoint, Fault, Provider, User};
+use crate::harness::scene::{Scene, session_cookie};
+use crate::harness::until;
+use crate::harness::upstream::Upstream;
+use crate::harness::wire::Answer;
+
+/// Begins a sign-in at `provider` in a new browser and goes no further.
+async fn begin(gateway: &Gateway, provider: &str) -> (Answer, Duration) {
+    let url = gateway.own(&format!("/start?rd=/hello&provider={provider}"));
+    let started = Instant::now();
+    let answer = Browser::new().step(&url).await;
+    (answer, started.elapsed())
+}
+
+fn page_says(answer: &Answer, status: u16, reason: &str) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    let text = answer.text();
+    assert!(text.contains(&format!("<code>{reason} ")), "{text}");
+    assert!(text.contains("Try again"), "{text}");
+    assert_eq!(answer.set_cookies(), Vec::<String>::new());
+    if status == 503 {
+        assert_ne!(answer.header("retry-after"), "");
+    }
+}
+
+fn times(log: &str, what: &str) -> usize {
+    log.lines().filter(|line| line.contains(what)).count()
+}
+
+/// Sign-ins begin until the breaker is open.
+async fn opened(gateway: &Gateway, provider: &str) -> Answer {
+    until::some("the breaker opens", || async {
+        let (answer, _) = begin(gateway, provider).await;
+        let open = answer.status == 503 && answer.text().contains("provider_unreachable ");
+        open.then_some(answer)
+    })
+    .await
+}
+
+const SECOND: &str = "client_id = \"vestibule\"\nclient_secret_file = \"client_secret\"\n";
+
+/// The usual scene and a second provider beside `main`.
+async fn two() -> (Scene, Provider) {
+    let second = Provider::start("oidc-plain").await;
+    let table = format!(
+        "\n[provider.second]\nkind = \"oidc\"\nname = \"Second ID\"\nissuer = \"{}\"\n{SECOND}",
+        second.issuer
+    );
+    let scene = Scene::with("oidc-plain", |plan| plan.route(&table)).await;
+    (scene, second)
+}
+
+async fn signed_in_at(scene: &Scene, provider: &str) -> Browser {
+    let browser = Browser::new();
+    let start = scene
+        .gateway
+        .own(&format!("/start?rd=/hello&provider={provider}"));
+    let answer = browser.open(&start).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    browser
+}
+
+#[tokio::test]
+async fn row_0_9_an_outage_is_told_at_once_and_ends_by_itself() {
+    let (scene, _second) = two().await;
+    let gateway = &scene.gateway;
+    let ann = signed_in_at(&scene, "main").await;
+    let cookie = session_cookie(&ann);
+    let up = "vestibule_provider_up{provider=\"main\"}";
+    assert!((gateway.metric(up).await - 1.0).abs() < 0.1);
+
+    scene.provider.down().await;
+    let page = opened(gateway, "main").await;
+    page_says(&page, 503, "provider_unreachable");
+    assert!(
+        page.text().contains("out of reach since") && page.text().contains(" UTC"),
+        "{}",
+        page.text()
+    );
+    let mut taken = Vec::new();
+    for _ in 0..20 {
+        let (answer, time) = begin(gateway, "main").await;
+        page_says(&answer, 503, "provider_unreachable");
+        taken.push(time);
+    }
+    taken.sort();
+    let median = taken[taken.len() / 2];
+    eprintln!(
+        "row 0.9: page of an open breaker: median {median:?}, worst {:?}",
+        taken[19]
+    );
+    assert!(median < Duration::from_millis(50), "{taken:?}");
+    until::some("the metric follows", || async {
+        (gateway.metric(up).await < 0.5).then_some(())
+    })
+    .await;
+
+    // Sessions and the other provider go on.
+    let answer = ann.fetch("GET", &gateway.url("/x"), &[]).await;
+    assert_eq!(answer.status, 200);
+    signed_in_at(&scene, "second").await;
+    let second = "vestibule_provider_up{provider=\"second\"}";
+    assert!((gateway.metric(second).await - 1.0).abs() < 0.1);
+
+    scene.provider.up().await;
+    let back = Instant::now();
+    // Nobody signs in meanwhile.
+    until::some("the provider counts as up again", || async {
+        (gateway.metric(up).await > 0.5).then_some(())
+    })
+    .await;
+    let recovery = back.elapsed();
+    eprintln!("row 0.9: recovery after {recovery:?}");
+    assert!(recovery < Duration::from_secs(8), "{recovery:?}");
+    signed_in_at(&scene, "main").await;
+    assert_eq!(ann.fetch("GET", &gateway.url("/x"), &[]).await.status, 200);
+    assert_eq!(session_cookie(&ann), cookie);
+    let log = gateway.log();
+    assert_eq!(times(&log, "provider counts as unreachable"), 1, "{log}");
+    assert_eq!(times(&log, "provider is back"), 1, "{log}");
+}
+
+#[tokio::test]
+async fn i1_a_refresh_during_an_outage_is_postponed_and_nobody_waits() {
+    let scene = Scene::with("oidc-plain", |plan| {
+        plan.limits("provider_failures = 2\nprovider_pause = \"1s\"")
+    })
+    .await;
+    scene.provider.set(|script| script.access_lifetime = 6);
+    let ann = scene.signed_in(User::ann()).await;
+    let began = Instant::now();
+    scene.provider.set(|script| script.access_lifetime = 3600);
+    scene.provider.down().await;
+    let url = scene.gateway.url("/x");
+    let mut worst = Duration::ZERO;
+    let mut refused = None;
+    // The token lives: served. It has ended: told at once to come again.
+    while began.elapsed() < Duration::from_secs(9) {
+        let asked = Instant::now();
+        let answer = ann.fetch("GET", &url, &[]).await;
+        worst = worst.max(asked.elapsed());
+        match answer.status.as_u16() {
+            200 => assert!(refused.is_none(), "served with a token that had ended"),
+            503 => {
+                assert!(
+                    began.elapsed() > Duration::from_secs(5),
+                    "{}",
+                    answer.text()
+                );
+                assert_ne!(answer.header("retry-after"), "");
+                refused = Some(answer);
+            }
+            other => panic!("{other}: {}", answer.text()),
+        }
+        assert_eq!(ann.cookies_named("vestibule").len(), 1);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    eprintln!("i1: longest request during the outage: {worst:?}");
+    assert!(worst < Duration::from_secs(2), "{worst:?}");
+    assert!(refused.is_some(), "the token never ended");
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
+
+    scene.provider.up().await;
+    let back = Instant::now();
+    until::some("the session goes on", || async {
+        let answer = ann.fetch("GET", &url, &[]).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    eprintln!(
+        "i1: the session went on {:?} after the return",
+        back.elapsed()
+    );
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    assert_eq!(scene.provider.reuse(), 0);
+    assert_eq!(scene.logins(), (1, 1), "nobody signed in again");
+}
+
+/// A server with a certificate that is signed by `authority`, or over.
+struct Tls {
+    issuer: String,
+    authority: String,
+}
+
+async fn tls(expired: bool) -> Tls {
+    let mut root = CertificateParams::default();
+    root.distinguished_name
+        .push(DnType::CommonName, "Corp Root 2020");
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root_key = KeyPair::generate().expect("key");
+    let authority = root.self_signed(&root_key).expect("signs").pem();
+    let root = Issuer::new(root, root_key);
+    let mut leaf = CertificateParams::new(["id.localhost".to_owned()]).expect("name");
+    leaf.distinguished_name
+        .push(DnType::CommonName, "id.corp.test");
+    if expired {
+        leaf.not_before = date_time_ymd(2024, 1, 1);
+        leaf.not_after = date_time_ymd(2025, 1, 1);
+    }
+    let key = KeyPair::generate().expect("key");
+    let certificate = leaf.signed_by(&key, &root).expect("signs").der().clone();
+    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(crypto)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .expect("certificate");
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // The gateway breaks off here.
+            drop(acceptor.accept(stream).await);
+        }
+    });
+    Tls {
+        issuer: format!("https://id.localhost:{port}"),
+        authority,
+    }
+}
+
+/// The first sign-in at a provider that cannot be had: its answer, how long
+/// it took, and the gateway.
+async fn first_sign_in(plan: Plan) -> (Answer, Duration, Gateway) {
+    let gateway = plan.start().await;
+    let (answer, time) = begin(&gateway, "main").await;
+    (answer, time, gateway)
+}
+
+#[tokio::test]
+async fn i1_a_provider_that_cannot_be_had_is_one_page_within_three_seconds() {
+    let upstream = Upstream::start().await;
+    // Takes connections and never says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let silent = format!("https://{}", silent.local_addr().expect("address"));
+    let refusing = format!("http://127.0.0.1:{}", port::free());
+    for (what, issuer) in [
+        ("refused", refusing.as_str()),
+        ("silent", &silent),
+        ("no such name", "https://id.no-such-host.invalid"),
+    ] {
+        let plan = Plan::new(issuer, &upstream.url());
+        let (answer, time, _gateway) = first_sign_in(plan).await;
+        eprintln!("i1: {what}: {time:?}");
+        page_says(&answer, 503, "network_unreachable");
+        assert!(time < Duration::from_secs(4), "{what}: {time:?}");
+    }
+}
+
+fn written(plan: &Plan, name: &str, text: &str) -> String {
+    let path: &Path = &plan.folder().join(name);
+    std::fs::write(path, text).expect("written");
+    path.display().to_string()
+}
+
+#[tokio::test]
+async fn row_0_13_a_certificate_that_is_refused_is_named_with_the_cure() {
+    let upstream = Upstream::start().await;
+    let private = tls(false).await;
+    let plan = Plan::new(&private.issuer, &upstream.url());
+    let (answer, time, gateway) = first_sign_in(plan).await;
+    page_says(&answer, 503, "tls_unknown_ca");
+    assert!(time < Duration::from_secs(4), "{time:?}");
+    // People read no names of certificates.
+    assert!(!answer.text().contains("Corp Root"), "{}", answer.text());
+    let log = gateway.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("sign-in") && line.contains("tls_unknown_ca"))
+        .unwrap_or_else(|| panic!("{log}"));
+    for part in ["id.corp.test", "Corp Root 2020", "provider.main.ca_file"] {
+        assert!(line.contains(part), "no {part}: {line}");
+    }
+
+    let expired = tls(true).await;
+    let plan = Plan::new(&expired.issuer, &upstream.url());
+    let anchors = written(&plan, "ca.pem", &expired.authority);
+    let plan = plan.provider(&format!("ca_file = \"{anchors}\""));
+    let (answer, time, gateway) = first_sign_in(plan).await;
+    page_says(&answer, 503, "tls_expired");
+    assert!(time < Duration::from_secs(4), "{time:?}");
+    let log = gateway.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("sign-in") && line.contains("tls_expired"))
+        .unwrap_or_else(|| panic!("{log}"));
+    for part in ["id.corp.test", "Corp Root 2020", "01 Jan 2025"] {
+        assert!(line.contains(part), "no {part}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn i2_a_provider_that_fails_opens_the_breaker_and_one_that_is_busy_does_not() {
+    let scene = Scene::start().await;
+    let busy = Fault::Busy {
+        status: 429,
+        retry_after: 7,
+    };
+    scene.provider.fail_always(Endpoint::Code, busy);
+    for _ in 0..8 {
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        page_says_anywhere(&answer, 503, "rate_limited");
+        assert_eq!(answer.header("retry-after"), "7");
+    }
+    scene.provider.fail_always(
+        Endpoint::Code,
+        Fault::Respond {
+            status: 500,
+            content_type: "text/html",
+            body: "<h1>oops</h1>".to_owned(),
+        },
+    );
+    let mut reasons = Vec::new();
+    for _ in 0..6 {
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        assert!(answer.status.is_server_error(), "{}", answer.text());
+        reasons.push(answer.status.as_u16());
+    }
+    assert_eq!(reasons[..5], [502; 5], "{reasons:?}");
+    assert_eq!(reasons[5], 503, "{reasons:?}");
+    scene.provider.heal(Endpoint::Code);
+    until::some("sign-in works again", || async {
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+/// Of a page that a callback shows: it may clear the attempt's cookie.
+fn page_says_anywhere(answer: &Answer, status: u16, reason: &str) {
+    assert_eq!(answer.status, status, "{}", answer.text());
+    let text = answer.text();
+    assert!(text.contains(&format!("<code>{reason} ")), "{text}");
+    assert!(text.contains("Try again"), "{text}");
+}
