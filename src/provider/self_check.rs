@@ -124,7 +124,12 @@ impl SelfCheck {
         clock: Clock,
         redirect_uri: String,
     ) -> Result<Self, ProviderError> {
-        let client = HttpClient::new(&config, limits, clock.clone())?;
+        let limits = Limits {
+            // A breaker of its own would have nobody who closes it again.
+            provider_failures: 0,
+            ..limits.clone()
+        };
+        let client = HttpClient::new(&config, &limits, clock.clone())?;
         let config = Arc::new(config);
         Ok(Self {
             discovery: Discovery::new(Arc::clone(&config), client.clone(), clock.clone()),
