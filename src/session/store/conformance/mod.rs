@@ -10,6 +10,7 @@ mod pins;
 mod records;
 mod subject;
 mod takes;
+mod walk;
 
 pub use subject::Subject;
 
@@ -22,5 +23,6 @@ pub async fn run(subject: &Subject) -> Vec<String> {
     records::run(subject, &mut failures).await;
     claims::run(subject, &mut failures).await;
     commits::run(subject, &mut failures).await;
+    walk::run(subject, &mut failures).await;
     failures
 }
