@@ -63,6 +63,8 @@ mod sessions;
 #[cfg(test)]
 mod sign_out;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod spa;
 #[cfg(test)]
 mod starting;

@@ -58,6 +58,13 @@ impl Browser {
 
     /// Types `url` and follows every redirect.
     pub async fn open(&self, url: &str) -> Answer {
+        self.try_open(url)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same where a server on the way may be gone.
+    pub async fn try_open(&self, url: &str) -> Result<Answer, String> {
         self.navigate(url, Navigation::default()).await
     }
 
@@ -100,19 +107,19 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{url}: {error}"))
     }
 
-    async fn navigate(&self, url: &str, mut navigation: Navigation) -> Answer {
+    async fn navigate(&self, url: &str, mut navigation: Navigation) -> Result<Answer, String> {
         let mut url = Url::parse(url).expect("url");
         for _ in 0..REDIRECTS {
             let answer = self
                 .hop(&url, &navigation)
                 .await
-                .unwrap_or_else(|error| panic!("{url}: {error}"));
+                .map_err(|error| format!("{url}: {error}"))?;
             match answer.location() {
                 Some(next) if answer.status.is_redirection() => {
                     navigation.form = None;
                     url = next;
                 }
-                _ => return answer,
+                _ => return Ok(answer),
             }
         }
         panic!("redirect loop, last {url}; history {:?}", self.history());

@@ -35,6 +35,8 @@ pub(super) struct Grants {
     revoked: HashSet<u64>,
     families: u64,
     pub reuse: usize,
+    /// Refresh tokens that bought a successor.
+    pub rotations: usize,
     /// Every secret value that was handed out.
     pub issued: Vec<String>,
 }
@@ -104,6 +106,7 @@ impl Grants {
                 old.spent = Some((now, successor.clone()));
             }
             refresh_token = Some(successor);
+            self.rotations += 1;
         }
         Refreshed::Granted {
             user: found.user,

@@ -160,6 +160,11 @@ impl Provider {
         self.shared.grants.lock().expect("grants").reuse
     }
 
+    /// How often a refresh token bought its successor.
+    pub fn rotations(&self) -> usize {
+        self.shared.grants.lock().expect("grants").rotations
+    }
+
     /// Ends every grant on the provider's side: the next refresh is refused.
     pub fn revoke_everything(&self) {
         self.shared

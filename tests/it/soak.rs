@@ -1,0 +1,394 @@
+//! A long walk in bad weather: three gateways on one Redis, people who never
+//! stop asking, tokens that live for seconds, and something that dies, stops
+//! or breaks off every moment. Nobody may be signed out by any of it, no
+//! request may reach the application without the name of whoever sent it, and
+//! the provider, which rotates strictly, may see no token twice but after a
+//! `kill -9` that came between its answer and our store.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use vestibule::base::random;
+
+use crate::harness::browser::Browser;
+use crate::harness::chaos::{Chaos, Weather};
+use crate::harness::gateway::{Gateway, Plan};
+use crate::harness::part::{self, Part};
+use crate::harness::provider::{Endpoint, Fault, Provider, User};
+use crate::harness::redis::Redis;
+use crate::harness::wire::Answer;
+
+/// Seconds that an access token lives.
+const LIFE: u64 = 3;
+const PAUSE: Duration = Duration::from_millis(60);
+/// A person signs out about once in so many requests.
+const SIGNS_OUT_EVERY: usize = 300;
+
+/// The application: answers with the name that the gateway told it.
+struct Canary {
+    address: SocketAddr,
+    /// Requests that came without a name.
+    nameless: Arc<AtomicUsize>,
+}
+
+impl Canary {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("address");
+        let nameless = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&nameless);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let counter = Arc::clone(&counter);
+                let service = hyper::service::service_fn(move |request: http::Request<_>| {
+                    let name = name_in(&request);
+                    if name.is_empty() {
+                        counter.fetch_add(1, Ordering::SeqCst);
+                    }
+                    let answer = http::Response::new(Full::new(Bytes::from(name)));
+                    std::future::ready(Ok::<_, std::convert::Infallible>(answer))
+                });
+                let connection = hyper::server::conn::http1::Builder::new();
+                let connection = connection.serve_connection(TokioIo::new(stream), service);
+                // A gateway that dies breaks its connections.
+                tokio::spawn(async move { drop(connection.await) });
+            }
+        });
+        Self { address, nameless }
+    }
+}
+
+fn name_in(request: &http::Request<hyper::body::Incoming>) -> String {
+    let name = request.headers().get("remote-user");
+    let text = name.and_then(|name| name.to_str().ok());
+    text.unwrap_or_default().to_owned()
+}
+
+/// What the people saw.
+#[derive(Default)]
+struct Diary {
+    /// Answers by status; 0 stands for a connection that broke.
+    seen: Mutex<BTreeMap<u16, usize>>,
+    /// Whose session was gone, once for each time.
+    signed_out: Mutex<Vec<(String, String)>>,
+    faults: Mutex<Vec<String>>,
+    /// Copies of cookies whose sessions were signed out.
+    gone: Mutex<Vec<Browser>>,
+}
+
+impl Diary {
+    fn saw(&self, status: u16) {
+        *self.seen.lock().expect("seen").entry(status).or_default() += 1;
+    }
+
+    fn fault(&self, text: String) {
+        self.faults.lock().expect("faults").push(text);
+    }
+}
+
+struct World {
+    provider: Provider,
+    canary: Canary,
+    redis: tokio::sync::Mutex<Redis>,
+    /// Between each gateway and Redis.
+    paths: Vec<Chaos>,
+    gateways: Vec<tokio::sync::Mutex<Gateway>>,
+    addresses: Vec<SocketAddr>,
+    url: String,
+    origin: String,
+    authority: String,
+    /// The provider knows one person at a time.
+    at_the_provider: tokio::sync::Mutex<()>,
+    diary: Diary,
+    over: AtomicBool,
+}
+
+impl World {
+    async fn start() -> Self {
+        let provider = Provider::start("oidc-plain").await;
+        provider.set(|script| script.access_lifetime = LIFE);
+        let canary = Canary::start().await;
+        let redis = Redis::start().await;
+        let paths = [
+            Chaos::before(redis.address()).await,
+            Chaos::before(redis.address()).await,
+            Chaos::before(redis.address()).await,
+        ];
+        let upstream = format!("http://{}", canary.address);
+        let plan = Plan::bare(&provider.issuer)
+            .route(&format!(
+                "[route.app]\nupstream = \"{upstream}\"\naccess = \"signed-in\"\nidentity = \"remote-user\"\n"
+            ))
+            .log_level("info");
+        let mut gateways = Vec::new();
+        for path in &paths {
+            let own = if gateways.is_empty() {
+                plan.clone()
+            } else {
+                plan.replica()
+            };
+            gateways.push(own.redis(&Redis::lines_through(path)).start().await);
+        }
+        Self {
+            url: gateways[0].url("/x"),
+            origin: plan.origin(),
+            authority: gateways[0].authority(),
+            addresses: gateways.iter().map(Gateway::address).collect(),
+            gateways: gateways.into_iter().map(tokio::sync::Mutex::new).collect(),
+            paths: paths.into(),
+            provider,
+            canary,
+            redis: tokio::sync::Mutex::new(redis),
+            at_the_provider: tokio::sync::Mutex::default(),
+            diary: Diary::default(),
+            over: AtomicBool::new(false),
+        }
+    }
+
+    fn rotations(&self) -> usize {
+        self.provider.rotations()
+    }
+
+    async fn sign_in(&self, browser: &Browser, subject: &str) -> bool {
+        let _alone = self.at_the_provider.lock().await;
+        let user = User {
+            subject: subject.to_owned(),
+            claims: json!({ "preferred_username": subject })
+                .as_object()
+                .expect("an object")
+                .clone(),
+        };
+        self.provider.set(|script| script.user = user);
+        browser
+            .try_open(&self.url)
+            .await
+            .is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// One person, from the first sign-in to the end of the walk.
+    async fn person(&self, number: usize) {
+        let subject = format!("person-{number}");
+        let browser = Browser::new();
+        let mut signed_in = false;
+        let mut wants_out = false;
+        while !self.over.load(Ordering::SeqCst) {
+            let through = pick(self.addresses.len());
+            browser.detour(&self.authority, self.addresses[through]);
+            if !signed_in {
+                wants_out = false;
+                signed_in = self.sign_in(&browser, &subject).await;
+                sleep(PAUSE).await;
+                continue;
+            }
+            if pick(SIGNS_OUT_EVERY) == 0 {
+                // The answer may be lost, and the deed done all the same.
+                wants_out = true;
+                signed_in = !self.sign_out(&browser).await;
+                continue;
+            }
+            let answer = browser.try_fetch("GET", &self.url, &[], Bytes::new()).await;
+            signed_in = self.judge(&subject, wants_out, answer.ok());
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// True if the gateway says that it is done; then it must stay done.
+    async fn sign_out(&self, browser: &Browser) -> bool {
+        let thief = browser.twin();
+        let url = format!("{}/oauth2/sign_out", self.origin);
+        let fields = [("origin", self.origin.as_str())];
+        let answer = browser.try_fetch("POST", &url, &fields, Bytes::new()).await;
+        let done = answer.is_ok_and(|answer| matches!(answer.status.as_u16(), 200 | 303));
+        if done {
+            self.diary.gone.lock().expect("gone").push(thief);
+        }
+        done
+    }
+
+    /// Whether a cookie opens the door anywhere.
+    async fn opens(&self, browser: &Browser) -> bool {
+        for address in &self.addresses {
+            browser.detour(&self.authority, *address);
+            let answer = browser.fetch("GET", &self.url, &[]).await;
+            if answer.status != 401 {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether the person still has a session.
+    fn judge(&self, subject: &str, wants_out: bool, answer: Option<Answer>) -> bool {
+        let Some(answer) = answer else {
+            self.diary.saw(0);
+            return true;
+        };
+        let status = answer.status.as_u16();
+        self.diary.saw(status);
+        match status {
+            200 if answer.text() == subject => {}
+            200 => self
+                .diary
+                .fault(format!("{subject} was told to be {}", answer.text())),
+            503 if !answer.header("retry-after").is_empty() => {}
+            401 if wants_out => {}
+            401 => {
+                let reason = answer.json()["reason"].to_string();
+                let whose = (subject.to_owned(), reason);
+                self.diary.signed_out.lock().expect("list").push(whose);
+            }
+            _ => self
+                .diary
+                .fault(format!("{subject} got {status}: {}", answer.text())),
+        }
+        let cleared = |line: &String| line.contains("Max-Age=0");
+        if answer.set_cookies().iter().any(cleared) {
+            self.diary
+                .fault(format!("{subject}: cookie deleted at {status}"));
+        }
+        status != 401
+    }
+
+    /// One misfortune. True if a gateway was killed.
+    async fn misfortune(&self) -> bool {
+        let one = pick(self.gateways.len());
+        match pick(9) {
+            0 => {
+                let mut gateway = self.gateways[one].lock().await;
+                gateway.kill();
+                sleep(Duration::from_millis(100)).await;
+                gateway.restart().await;
+                return true;
+            }
+            1 => {
+                let gateway = self.gateways[one].lock().await;
+                gateway.signal("STOP");
+                sleep(Duration::from_millis(500 + random_up_to(3000))).await;
+                gateway.signal("CONT");
+            }
+            2 => self.paths[one].cut(),
+            3 => {
+                self.paths[one].set(Weather::stalled());
+                sleep(Duration::from_millis(300 + random_up_to(1500))).await;
+                self.paths[one].calm();
+            }
+            4 => {
+                self.paths[one].set(Weather::both(|path| {
+                    path.latency = Duration::from_millis(40)
+                }));
+                sleep(Duration::from_millis(1000)).await;
+                self.paths[one].calm();
+            }
+            5 => {
+                let mut redis = self.redis.lock().await;
+                redis.kill();
+                sleep(Duration::from_millis(random_up_to(500))).await;
+                redis.restart().await;
+            }
+            6 => {
+                let redis = self.redis.lock().await;
+                redis.stall();
+                sleep(Duration::from_millis(300 + random_up_to(1500))).await;
+                redis.go_on();
+            }
+            7 => self.provider.fail(
+                Endpoint::Refresh,
+                [503, 429, 500].map(|status| Fault::Busy {
+                    status,
+                    retry_after: 1,
+                }),
+            ),
+            _ => self.provider.fail(Endpoint::Refresh, [Fault::HangUpBefore]),
+        }
+        false
+    }
+}
+
+fn random_up_to(most: u64) -> u64 {
+    u64::from_le_bytes(random::bytes()) % most
+}
+
+fn pick(among: usize) -> usize {
+    usize::from_le_bytes(random::bytes()) % among
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn soak_of_rotations_under_chaos() {
+    if !part::have("soak_of_rotations_under_chaos", &[Part::Redis]) {
+        return;
+    }
+    let (people, wanted) = if part::long() {
+        (100, 10_000)
+    } else {
+        (30, 500)
+    };
+    let world = Arc::new(World::start().await);
+    let began = Instant::now();
+    let mut walk = JoinSet::new();
+    for number in 0..people {
+        let world = Arc::clone(&world);
+        walk.spawn(async move { world.person(number).await });
+    }
+    let mut kills = 0;
+    let mut misfortunes = 0;
+    while world.rotations() < wanted {
+        sleep(Duration::from_millis(500 + random_up_to(1000))).await;
+        kills += usize::from(world.misfortune().await);
+        misfortunes += 1;
+        assert!(
+            began.elapsed() < Duration::from_secs(if part::long() { 3600 } else { 180 }),
+            "the walk does not get on: {} rotations, {:?}",
+            world.rotations(),
+            world.diary.seen.lock().expect("seen")
+        );
+    }
+    world.provider.heal(Endpoint::Refresh);
+    // Fine weather again: within two lives of a token everybody is well.
+    sleep(Duration::from_secs(2 * LIFE)).await;
+    let before = world.diary.seen.lock().expect("seen").clone();
+    sleep(Duration::from_secs(2)).await;
+    let after = world.diary.seen.lock().expect("seen").clone();
+    world.over.store(true, Ordering::SeqCst);
+    while walk.join_next().await.is_some() {}
+
+    let signed_out = world.diary.signed_out.lock().expect("list").clone();
+    let gone = std::mem::take(&mut *world.diary.gone.lock().expect("gone"));
+    for browser in &gone {
+        assert!(
+            !world.opens(browser).await,
+            "a signed-out session came back"
+        );
+    }
+    let faults = world.diary.faults.lock().expect("faults").clone();
+    println!(
+        "soak: {} rotations of {people} sessions on 3 gateways in {:.0} s; {misfortunes} misfortunes, \
+         {kills} of them kill -9 of a gateway; answers by status {after:?} (0: connection broke); \
+         {} tokens seen twice; {} lost their session: {signed_out:?}; \
+         {} signed out and stayed out",
+        world.rotations(),
+        began.elapsed().as_secs_f64(),
+        world.provider.reuse(),
+        signed_out.len(),
+        gone.len(),
+    );
+    assert_eq!(faults, Vec::<String>::new());
+    assert_eq!(world.canary.nameless.load(Ordering::SeqCst), 0);
+    assert!(world.provider.reuse() <= kills, "a token was spent twice");
+    assert!(signed_out.len() <= kills, "somebody was signed out");
+    let since = |status: u16| {
+        after.get(&status).copied().unwrap_or_default()
+            - before.get(&status).copied().unwrap_or_default()
+    };
+    assert!(since(200) > 0, "nobody is served in fine weather");
+    assert_eq!((since(503), since(0)), (0, 0), "in fine weather");
+}
