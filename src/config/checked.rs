@@ -9,6 +9,7 @@ use http::HeaderName;
 use ipnet::IpNet;
 
 pub use super::identity_preset::{IdentityPreset, Preset};
+pub use super::redis_url::{HostPort, RedisPlace, RedisUrl, RedisUrlError};
 use crate::base::key_ring::KeyRing;
 use crate::base::secret_file::LiveSecret;
 use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
@@ -105,10 +106,11 @@ pub enum Store {
 
 #[derive(Debug, Clone)]
 pub struct Redis {
-    /// redis:// rediss:// redis+unix://, as given, without the password.
-    pub url: String,
+    pub url: RedisUrl,
     pub username: Option<String>,
     pub password: Option<LiveSecret>,
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<LiveSecret>,
     pub ca_file: Option<PathBuf>,
     /// Also the namespace that is bound into every seal.
     pub key_prefix: String,

@@ -30,6 +30,7 @@ mod provider;
 mod quantity;
 mod raw;
 mod redis;
+mod redis_url;
 mod route;
 mod route_conflict;
 mod route_host;

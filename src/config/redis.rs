@@ -8,13 +8,16 @@ use serde::Deserialize;
 
 use super::checked::Redis;
 use super::problems::Findings;
+use super::redis_url::{RedisPlace, RedisUrl, RedisUrlError};
 use super::secret_file::{Twin, either};
 use super::trust_anchor;
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawRedis {
-    /// redis://HOST:PORT/DB, rediss:// for TLS, redis+unix:///PATH.
+    /// redis://HOST:PORT/DB, redis+unix:///PATH,
+    /// redis-sentinel://HOST:PORT,…/NAME/DB or redis-cluster://HOST:PORT,…;
+    /// with rediss in place of redis for TLS.
     url: Option<String>,
     /// Name to log in with; absent: the default user.
     username: Option<String>,
@@ -23,6 +26,13 @@ pub(super) struct RawRedis {
     password: Option<SecretString>,
     /// File that holds the password.
     password_file: Option<String>,
+    /// Name to log in with at the sentinels; absent: their default user.
+    sentinel_username: Option<String>,
+    /// Password of the sentinels. Better kept in a file: sentinel_password_file.
+    #[schemars(with = "Option<String>")]
+    sentinel_password: Option<SecretString>,
+    /// File that holds the password of the sentinels.
+    sentinel_password_file: Option<String>,
     /// PEM file of certificates to trust, for rediss://.
     ca_file: Option<String>,
     /// Namespace of every key, bound into every seal.
@@ -37,16 +47,36 @@ pub(super) fn check(raw: &RawRedis, base_dir: &Path, findings: &mut Findings) ->
         key: "redis.password",
     };
     let password = either(&twin, base_dir, findings);
-    if raw.ca_file.is_some()
-        && url
-            .as_deref()
-            .is_some_and(|url| !url.starts_with("rediss://"))
-    {
+    let sentinel_twin = Twin {
+        value: raw.sentinel_password.as_ref(),
+        file: raw.sentinel_password_file.as_deref(),
+        key: "redis.sentinel_password",
+    };
+    let sentinel_password = either(&sentinel_twin, base_dir, findings);
+    if raw.ca_file.is_some() && url.as_ref().is_some_and(|url| !url.tls) {
         findings.error(
             "redis.ca_file",
             "has no meaning without TLS",
             "write a rediss:// url, or remove it",
         );
+    }
+    let sentinel = |url: &RedisUrl| matches!(url.place, RedisPlace::Sentinel { .. });
+    if url.as_ref().is_some_and(|url| !sentinel(url)) {
+        let unused = [
+            ("redis.sentinel_username", raw.sentinel_username.is_some()),
+            ("redis.sentinel_password", raw.sentinel_password.is_some()),
+            (
+                "redis.sentinel_password_file",
+                raw.sentinel_password_file.is_some(),
+            ),
+        ];
+        for (key, _) in unused.into_iter().filter(|(_, written)| *written) {
+            findings.error(
+                key,
+                "has no meaning without sentinels",
+                "write a redis-sentinel:// url, or remove it",
+            );
+        }
     }
     let key_prefix = raw.key_prefix.as_deref().unwrap_or("vestibule");
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
@@ -61,12 +91,14 @@ pub(super) fn check(raw: &RawRedis, base_dir: &Path, findings: &mut Findings) ->
         url: url?,
         username: raw.username.clone(),
         password,
+        sentinel_username: raw.sentinel_username.clone(),
+        sentinel_password,
         ca_file: trust_anchor::check(raw.ca_file.as_deref(), "redis.ca_file", base_dir, findings),
         key_prefix: key_prefix.to_owned(),
     })
 }
 
-fn url(raw: Option<&str>, findings: &mut Findings) -> Option<String> {
+fn url(raw: Option<&str>, findings: &mut Findings) -> Option<RedisUrl> {
     let key = "redis.url";
     let Some(text) = raw else {
         findings.missing(
@@ -77,34 +109,17 @@ fn url(raw: Option<&str>, findings: &mut Findings) -> Option<String> {
         return None;
     };
     // never printed whole: it may hold a password
-    let Ok(url) = url::Url::parse(text) else {
-        findings.error(key, "is not a URL", "write \"redis://127.0.0.1:6379/0\"");
-        return None;
+    let error = match text.parse() {
+        Ok(url) => return Some(url),
+        Err(error) => error,
     };
-    if !url.username().is_empty() || url.password().is_some() {
-        findings.error(
-            key,
-            "holds a user name or password",
-            "write them as redis.username and redis.password_file",
-        );
-        return None;
-    }
-    let database = url.path().trim_start_matches('/');
-    let complaint = match url.scheme() {
-        "redis" | "rediss" if url.host_str().is_none_or(str::is_empty) => "names no host",
-        "redis" | "rediss" if !database.bytes().all(|byte| byte.is_ascii_digit()) => {
-            "ends in something that is not the number of a database"
+    let cure = match error {
+        RedisUrlError::Credentials => "write them as redis.username and redis.password_file",
+        _ => {
+            "write redis://HOST:PORT/DB, redis+unix:///PATH, redis-sentinel://HOST:PORT,HOST:PORT/NAME/DB \
+             or redis-cluster://HOST:PORT,HOST:PORT; for TLS rediss in place of redis"
         }
-        "redis" | "rediss" if url.query().is_some() || url.fragment().is_some() => "has a query",
-        "redis+unix" if database.is_empty() || url.has_host() => "names no socket",
-        "redis" | "rediss" | "redis+unix" => return Some(text.to_owned()),
-        "redis-sentinel" | "redis-cluster" => "is of a kind that is not built yet",
-        _ => "is of an unknown kind",
     };
-    findings.error(
-        key,
-        complaint,
-        "write redis://HOST:PORT/DB, rediss://HOST:PORT/DB for TLS, or redis+unix:///PATH",
-    );
+    findings.error(key, error.to_string(), cure);
     None
 }

@@ -256,10 +256,12 @@ fn redis_needs_keys_of_its_own() {
     assert_eq!(redis.key_prefix, "vestibule");
     for (url, cure) in [
         ("redis://me:pw@127.0.0.1", "redis.password_file"),
-        ("redis-cluster://127.0.0.1", "rediss://"),
+        ("redis-cluster://127.0.0.1/3", "redis-cluster://"),
+        ("redis-sentinel://127.0.0.1", "redis-sentinel://"),
         ("http://127.0.0.1", "redis://"),
         ("redis://127.0.0.1/zero", "redis://HOST:PORT/DB"),
         ("127.0.0.1:6379", "redis://"),
+        ("redis://127.0.0.1/?pass=pw@", "redis://"),
     ] {
         let problems = read(&text.replace("redis://127.0.0.1:6379/0", url)).expect_err(url);
         assert_eq!(problems.errors.len(), 1, "{problems}");

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::RedisStore;
+use super::live::Lane;
+use super::{RedisStore, layout};
 use crate::session::store::StoreError;
 
 /// Settings of the server that decide whether sessions last.
@@ -19,7 +20,11 @@ pub struct Facts {
 impl RedisStore {
     /// Servers may forbid these questions: then less is known.
     pub async fn facts(&self) -> Result<Facts, StoreError> {
-        let information: String = self.send(::redis::cmd("INFO").arg("server")).await?;
+        // Of a cluster one node is asked.
+        let key = layout::probe_key(&self.prefix);
+        let mut command = ::redis::cmd("INFO");
+        command.arg("server");
+        let information: String = self.send(Lane::Read, &key, &command).await?;
         let mut facts = Facts {
             server: server(&information),
             ..Facts::default()
@@ -29,7 +34,7 @@ impl RedisStore {
             let mut command = ::redis::cmd("CONFIG");
             command.arg("GET").arg(name);
             // Managed servers have no CONFIG.
-            if let Ok(pair) = self.send::<Vec<String>>(&command).await
+            if let Ok(pair) = self.send::<Vec<String>>(Lane::Read, &key, &command).await
                 && let [_, value] = &*pair
             {
                 settings.insert(name, value.clone());

@@ -3,11 +3,26 @@
 //! The keys of a session share a slot, all others stand alone, so everything
 //! here works on a cluster too. Keys are never listed; their names hold only
 //! digests and random ids. The server's own clock judges leases.
+//!
+//! A sign-in, a claim, a commit and a sign-out wait until a replica has them,
+//! where there is one. Only a claim fails if none does: its token is unspent
+//! then, and stays so.
 
+mod advice;
+mod cluster;
+mod dialer;
 mod facts;
 mod layout;
 mod link;
+mod live;
+mod refusal;
+mod role;
 mod scripts;
+mod slot;
+mod slot_map;
+mod source;
+mod topology;
+mod wire;
 
 use std::time::Duration;
 
@@ -17,14 +32,16 @@ use bytes::Bytes;
 
 pub use self::facts::Facts;
 use self::layout::{Entry, SessionKeys};
-use self::link::{Link, Request};
+use self::live::{Answer, Lane};
 use self::scripts::Scripts;
+use self::topology::Topology;
+use self::wire::Order;
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
 use crate::base::clock::Timestamp;
 use crate::config::checked;
-use crate::session::record::SessionId;
+use crate::session::record::{Owner, SessionId};
 
 /// Claims and commits get more time than reads: giving up on them costs more.
 const PATIENCE: u32 = 4;
@@ -33,7 +50,7 @@ const PROBE_LENGTH: usize = 4096;
 const PROBE_TTL_MILLIS: u64 = 60_000;
 
 pub struct RedisStore {
-    link: Link,
+    topology: Topology,
     scripts: Scripts,
     prefix: String,
     timeout: Duration,
@@ -45,7 +62,7 @@ impl RedisStore {
     /// is what a read may take.
     pub fn new(settings: &checked::Redis, timeout: Duration) -> Result<Self, StoreError> {
         Ok(Self {
-            link: Link::start(link::Server::new(settings)?, timeout)?,
+            topology: Topology::start(settings, timeout)?,
             scripts: Scripts::new(),
             prefix: settings.key_prefix.clone(),
             timeout,
@@ -60,17 +77,29 @@ impl RedisStore {
         entry.key(&self.prefix, name)
     }
 
-    async fn send<T: ::redis::FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
-        let request = Request::Command(command);
-        self.link.call(request, self.timeout).await
+    /// Of a read, or a single write whose loss costs little.
+    async fn send<T: ::redis::FromRedisValue>(
+        &self,
+        lane: Lane,
+        key: &str,
+        command: &Cmd,
+    ) -> Result<T, StoreError> {
+        let order = Order::Command(command);
+        let deadline = match lane {
+            Lane::Durable => self.timeout * PATIENCE,
+            Lane::Read | Lane::Write => self.timeout,
+        };
+        let answer = self.topology.call(key, lane, order, deadline).await?;
+        Ok(answer.value)
     }
 
     async fn eval<T: ::redis::FromRedisValue>(
         &self,
+        lane: Lane,
         script: &Script,
         keys: &[&str],
         arguments: &[&[u8]],
-    ) -> Result<T, StoreError> {
+    ) -> Result<Answer<T>, StoreError> {
         let mut invocation = script.prepare_invoke();
         for key in keys {
             invocation.key(*key);
@@ -78,8 +107,27 @@ impl RedisStore {
         for argument in arguments {
             invocation.arg(*argument);
         }
-        let request = Request::Script(&invocation);
-        self.link.call(request, self.timeout * PATIENCE).await
+        let order = Order::Script(&invocation);
+        let deadline = self.timeout * PATIENCE;
+        let key = keys.first().copied().unwrap_or_default();
+        self.topology.call(key, lane, order, deadline).await
+    }
+}
+
+impl RedisStore {
+    /// A claim that a failover would lose: as if it had not been asked for.
+    async fn take_back(&self, session: SessionId, owner: Owner) {
+        let release = Release {
+            owner,
+            clear_intent: true,
+            retry_at: Timestamp(0),
+            fail_class: 0,
+        };
+        if let Err(error) = self.release(session, release).await {
+            // The intent stays, with a token that was not sent: its outcome
+            // counts as unknown, so the session waits for its last try.
+            tracing::warn!(%error, "a claim without a replica could not be taken back");
+        }
     }
 }
 
@@ -119,8 +167,9 @@ impl Store for RedisStore {
     }
 
     async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError> {
+        let key = self.key(Entry::Ticket, ticket);
         let value: Option<Vec<u8>> = self
-            .send(::redis::cmd("GET").arg(self.key(Entry::Ticket, ticket)))
+            .send(Lane::Read, &key, ::redis::cmd("GET").arg(&key))
             .await?;
         Ok(value.map(Bytes::from))
     }
@@ -131,14 +180,16 @@ impl Store for RedisStore {
         value: Vec<u8>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
+        let key = self.key(Entry::Ticket, ticket);
         let mut command = ::redis::cmd("SET");
-        command.arg(self.key(Entry::Ticket, ticket)).arg(value);
-        self.send(command.arg("PXAT").arg(decimal(expires_at)))
-            .await
+        command.arg(&key).arg(value);
+        command.arg("PXAT").arg(decimal(expires_at));
+        self.send(Lane::Durable, &key, &command).await
     }
 
     async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError> {
-        self.send(::redis::cmd("DEL").arg(self.key(Entry::Ticket, ticket)))
+        let key = self.key(Entry::Ticket, ticket);
+        self.send(Lane::Write, &key, ::redis::cmd("DEL").arg(&key))
             .await
     }
 
@@ -146,7 +197,8 @@ impl Store for RedisStore {
         let keys = self.session_keys(session);
         let mut command = ::redis::cmd("MGET");
         command.arg(&keys.tokens).arg(&keys.identity);
-        let [tokens, identity]: [Option<Vec<u8>>; 2] = self.send(&command).await?;
+        let [tokens, identity]: [Option<Vec<u8>>; 2] =
+            self.send(Lane::Read, &keys.tokens, &command).await?;
         layout::read(tokens, identity)
     }
 
@@ -159,8 +211,9 @@ impl Store for RedisStore {
         ];
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens, &keys.identity, &keys.listing];
-        let made: bool = self.eval(&self.scripts.create, &keys, &arguments).await?;
-        if !made {
+        let script = &self.scripts.create;
+        let made: Answer<bool> = self.eval(Lane::Durable, script, &keys, &arguments).await?;
+        if !made.value {
             return Err(StoreError::already_exists());
         }
         Ok(())
@@ -177,10 +230,18 @@ impl Store for RedisStore {
         ];
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens];
-        let answer: Vec<Value> = self.eval(&self.scripts.claim, &keys, &arguments).await?;
-        let (word, [first, second]) = word_and_numbers(&answer)?;
+        let script = &self.scripts.claim;
+        let answer: Answer<Vec<Value>> =
+            self.eval(Lane::Durable, script, &keys, &arguments).await?;
+        let (word, [first, second]) = word_and_numbers(&answer.value)?;
         let small = |number| u8::try_from(number).map_err(|_| odd_answer());
         Ok(match word {
+            b"granted" if !answer.is_copied => {
+                self.take_back(session, claim.owner).await;
+                return Err(StoreError::Refused(
+                    "no replica confirmed the claim in time".into(),
+                ));
+            }
             b"granted" => Claimed::Granted,
             b"busy" => Claimed::Busy {
                 lease_until: Timestamp(first),
@@ -209,7 +270,8 @@ impl Store for RedisStore {
         ];
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens];
-        let _: Vec<Value> = self.eval(&self.scripts.release, &keys, &arguments).await?;
+        let script = &self.scripts.release;
+        let _: Answer<Vec<Value>> = self.eval(Lane::Write, script, &keys, &arguments).await?;
         Ok(())
     }
 
@@ -224,8 +286,12 @@ impl Store for RedisStore {
         ];
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens, &keys.identity];
-        let answer: Vec<Value> = self.eval(&self.scripts.commit, &keys, &arguments).await?;
-        match word_and_numbers(&answer)? {
+        let script = &self.scripts.commit;
+        // A commit that no replica confirmed stands all the same: the token is
+        // spent, and to say that it failed would not make it more durable.
+        let answer: Answer<Vec<Value>> =
+            self.eval(Lane::Durable, script, &keys, &arguments).await?;
+        match word_and_numbers(&answer.value)? {
             (b"done", [version, _]) => Ok(Committed::Done { version }),
             (b"superseded", _) => Ok(Committed::Superseded),
             (b"gone", _) => Ok(Committed::Gone),
@@ -237,7 +303,7 @@ impl Store for RedisStore {
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens, &keys.identity];
         let script = &self.scripts.put_identity;
-        let _: Vec<Value> = self.eval(script, &keys, &[&identity]).await?;
+        let _: Answer<Vec<Value>> = self.eval(Lane::Write, script, &keys, &[&identity]).await?;
         Ok(())
     }
 
@@ -245,7 +311,8 @@ impl Store for RedisStore {
         let keys = self.session_keys(session);
         let arguments: [&[u8]; 1] = [&last_seen.0.to_be_bytes()];
         let keys = [&*keys.tokens];
-        let _: Vec<Value> = self.eval(&self.scripts.touch, &keys, &arguments).await?;
+        let script = &self.scripts.touch;
+        let _: Answer<Vec<Value>> = self.eval(Lane::Write, script, &keys, &arguments).await?;
         Ok(())
     }
 
@@ -253,7 +320,9 @@ impl Store for RedisStore {
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens, &keys.identity, &keys.listing];
         let value = layout::tombstone_value(at);
-        self.eval(&self.scripts.tombstone, &keys, &[&value]).await
+        let script = &self.scripts.tombstone;
+        let ended: Answer<bool> = self.eval(Lane::Durable, script, &keys, &[&value]).await?;
+        Ok(ended.value)
     }
 
     async fn index_add(
@@ -264,38 +333,48 @@ impl Store for RedisStore {
     ) -> Result<(), StoreError> {
         let arguments: [&[u8]; 2] = [&session.0, &decimal(expires_at)];
         let key = self.key(Entry::Index, index);
-        self.eval(&self.scripts.index_add, &[&key], &arguments)
-            .await
+        let script = &self.scripts.index_add;
+        let _: Answer<u8> = self
+            .eval(Lane::Durable, script, &[&key], &arguments)
+            .await?;
+        Ok(())
     }
 
     async fn index_list(&self, index: Digest) -> Result<Vec<SessionId>, StoreError> {
         let key = self.key(Entry::Index, index);
-        let members: Vec<Vec<u8>> = self.eval(&self.scripts.index_list, &[&key], &[]).await?;
+        let script = &self.scripts.index_list;
+        let members: Answer<Vec<Vec<u8>>> = self.eval(Lane::Read, script, &[&key], &[]).await?;
         let foreign = |_| StoreError::Corrupt("an index holds something else".into());
         members
+            .value
             .into_iter()
             .map(|member| member.try_into().map(SessionId).map_err(foreign))
             .collect()
     }
 
     async fn index_remove(&self, index: Digest, session: SessionId) -> Result<(), StoreError> {
+        let key = self.key(Entry::Index, index);
         let mut command = ::redis::cmd("ZREM");
-        command.arg(self.key(Entry::Index, index)).arg(&session.0);
-        self.send(&command).await
+        command.arg(&key).arg(&session.0);
+        self.send(Lane::Write, &key, &command).await
     }
 
     async fn once(&self, key: Digest, expires_at: Timestamp) -> Result<Once, StoreError> {
         let name = self.key(Entry::Once, key);
-        let seen: Option<Vec<u8>> = self
-            .eval(&self.scripts.once, &[&name], &[&decimal(expires_at)])
+        let script = &self.scripts.once;
+        let seen: Answer<Option<Vec<u8>>> = self
+            .eval(Lane::Write, script, &[&name], &[&decimal(expires_at)])
             .await?;
-        Ok(seen.map_or(Once::First, |value| Once::Seen(value.into())))
+        Ok(seen
+            .value
+            .map_or(Once::First, |value| Once::Seen(value.into())))
     }
 
     async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError> {
+        let key = self.key(Entry::Once, key);
         let mut command = ::redis::cmd("SET");
-        command.arg(self.key(Entry::Once, key)).arg(value);
-        self.send(command.arg("XX").arg("KEEPTTL")).await
+        command.arg(&key).arg(value).arg("XX").arg("KEEPTTL");
+        self.send(Lane::Write, &key, &command).await
     }
 
     async fn put_down(
@@ -304,27 +383,33 @@ impl Store for RedisStore {
         value: Vec<u8>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
+        let key = self.key(Entry::PutDown, key);
         let mut command = ::redis::cmd("SET");
-        command.arg(self.key(Entry::PutDown, key)).arg(value);
-        self.send(command.arg("PXAT").arg(decimal(expires_at)))
-            .await
+        command.arg(&key).arg(value);
+        command.arg("PXAT").arg(decimal(expires_at));
+        self.send(Lane::Write, &key, &command).await
     }
 
     async fn take(&self, key: Digest) -> Result<Option<Bytes>, StoreError> {
+        let key = self.key(Entry::PutDown, key);
         let value: Option<Vec<u8>> = self
-            .send(::redis::cmd("GETDEL").arg(self.key(Entry::PutDown, key)))
+            .send(Lane::Write, &key, ::redis::cmd("GETDEL").arg(&key))
             .await?;
         Ok(value.map(Bytes::from))
     }
 
     async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError> {
         let name = self.key(Entry::Pin, key);
-        let pinned: Vec<u8> = self.eval(&self.scripts.pin, &[&name], &[&value]).await?;
-        Ok(pinned.into())
+        let script = &self.scripts.pin;
+        let pinned: Answer<Vec<u8>> = self
+            .eval(Lane::Durable, script, &[&name], &[&value])
+            .await?;
+        Ok(pinned.value.into())
     }
 
     async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
-        self.send(::redis::cmd("DEL").arg(self.key(Entry::Pin, key)))
+        let key = self.key(Entry::Pin, key);
+        self.send(Lane::Durable, &key, ::redis::cmd("DEL").arg(&key))
             .await
     }
 
@@ -332,8 +417,11 @@ impl Store for RedisStore {
         let key = layout::probe_key(&self.prefix);
         let mut command = ::redis::cmd("SET");
         command.arg(&key).arg(vec![0_u8; PROBE_LENGTH]);
-        let _: () = self.send(command.arg("PX").arg(PROBE_TTL_MILLIS)).await?;
-        let value: Vec<u8> = self.send(::redis::cmd("GET").arg(&key)).await?;
+        command.arg("PX").arg(PROBE_TTL_MILLIS);
+        let _: () = self.send(Lane::Write, &key, &command).await?;
+        let value: Vec<u8> = self
+            .send(Lane::Write, &key, ::redis::cmd("GET").arg(&key))
+            .await?;
         if value.len() != PROBE_LENGTH {
             return Err(StoreError::Corrupt(
                 "what was written is not read back".into(),

@@ -98,9 +98,11 @@ impl Server {
 
     fn settings(&self) -> checked::Redis {
         checked::Redis {
-            url: self.url(),
+            url: self.url().parse().unwrap(),
             username: None,
             password: None,
+            sentinel_username: None,
+            sentinel_password: None,
             ca_file: None,
             key_prefix: "vestibule".into(),
         }
@@ -169,7 +171,9 @@ async fn passes_conformance() {
 
 #[tokio::test]
 async fn sec_ses_24_needs_no_server_at_start_and_recovers_from_a_crash() {
-    let Some(mut server) = server(&[]) else {
+    // With "everysec" a server on a slow disk puts writes off for up to two
+    // seconds, and a crash loses them.
+    let Some(mut server) = server(&["--appendfsync", "always"]) else {
         return;
     };
     server.kill();
@@ -460,20 +464,16 @@ async fn a_script_that_the_server_forgot_is_sent_again() {
 
 #[tokio::test]
 async fn settings_that_cannot_work_are_refused_at_once() {
-    for (url, ca_file) in [
-        ("http://localhost", None),
-        ("rediss://localhost/#insecure", None),
-        ("rediss://localhost", Some("/absent/ca.pem".into())),
-    ] {
-        let settings = checked::Redis {
-            url: url.into(),
-            username: None,
-            password: None,
-            ca_file,
-            key_prefix: "v".into(),
-        };
-        assert!(RedisStore::new(&settings, TIMEOUT).is_err(), "{url}");
-    }
+    let settings = checked::Redis {
+        url: "rediss://localhost".parse().unwrap(),
+        username: None,
+        password: None,
+        sentinel_username: None,
+        sentinel_password: None,
+        ca_file: Some("/absent/ca.pem".into()),
+        key_prefix: "v".into(),
+    };
+    assert!(RedisStore::new(&settings, TIMEOUT).is_err());
 }
 
 fn sessions(store: RedisStore) -> Sessions {
@@ -649,7 +649,7 @@ async fn speaks_tls_with_the_authority_it_was_given_and_no_other() {
         return;
     };
     let mut settings = server.settings();
-    settings.url = format!("rediss://localhost:{port}/0");
+    settings.url = format!("rediss://localhost:{port}/0").parse().unwrap();
     settings.ca_file = Some(at.join("ca.pem"));
     let store = RedisStore::new(&settings, TIMEOUT).unwrap();
     back(&store).await;

@@ -1,0 +1,82 @@
+//! One server, a primary behind sentinels, or a cluster: the same calls.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::FromRedisValue;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::cluster::Cluster;
+use super::dialer::{Address, Dialer};
+use super::link::Link;
+use super::live::{Answer, Lane};
+use super::source::{Sentinels, Source};
+use super::wire::Order;
+use crate::config::checked::{self, RedisPlace};
+use crate::session::store::StoreError;
+
+/// How many calls may await their answer; more would only wait for each other.
+const OUTSTANDING: usize = 1024;
+
+enum Way {
+    Link(Link),
+    Cluster(Cluster),
+}
+
+pub struct Topology {
+    way: Way,
+    places: Semaphore,
+}
+
+impl Topology {
+    /// Starts connecting in the background. Errors tell of the settings only.
+    pub fn start(settings: &checked::Redis, patience: Duration) -> Result<Self, StoreError> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let dialer = Arc::new(Dialer::new(settings)?);
+        let link = |source| Way::Link(Link::start(&runtime, Arc::clone(&dialer), source, patience));
+        let way = match &settings.url.place {
+            RedisPlace::Server(host) => link(Source::Fixed(Address::Tcp(host.clone()))),
+            RedisPlace::Socket(path) => link(Source::Fixed(Address::Socket(path.clone()))),
+            RedisPlace::Sentinel { sentinels, primary } => {
+                link(Source::Sentinels(Arc::new(Sentinels {
+                    dialer: Dialer::of_sentinels(settings)?,
+                    addresses: sentinels.clone(),
+                    primary: primary.clone(),
+                })))
+            }
+            RedisPlace::Cluster(seeds) => Way::Cluster(Cluster::start(
+                &runtime,
+                Arc::clone(&dialer),
+                seeds.clone(),
+                patience,
+            )),
+        };
+        Ok(Self {
+            way,
+            places: Semaphore::new(OUTSTANDING),
+        })
+    }
+
+    /// `key` is one of those that the order names: they share a slot.
+    pub async fn call<T: FromRedisValue>(
+        &self,
+        key: &str,
+        lane: Lane,
+        order: Order<'_>,
+        deadline: Duration,
+    ) -> Result<Answer<T>, StoreError> {
+        let Ok(_place) = self.places.try_acquire() else {
+            return Err(StoreError::Unavailable(format!(
+                "{OUTSTANDING} calls await their answer already"
+            )));
+        };
+        let end = Instant::now() + deadline;
+        let answer = match &self.way {
+            Way::Link(link) => link.call(lane, order, false, end).await,
+            Way::Cluster(cluster) => cluster.call(key, lane, order, end).await,
+        };
+        answer.map_err(|trouble| trouble.meaning(deadline))
+    }
+}
