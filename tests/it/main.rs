@@ -69,6 +69,10 @@ mod spa;
 #[cfg(test)]
 mod starting;
 #[cfg(test)]
+mod store_faults;
+#[cfg(test)]
+mod store_topologies;
+#[cfg(test)]
 mod tunnels;
 #[cfg(test)]
 mod two_providers;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Redis,
+    Valkey,
     Browser,
     Node,
     Radicale,
@@ -22,6 +23,7 @@ impl Part {
     const fn name(self) -> &'static str {
         match self {
             Self::Redis => "redis",
+            Self::Valkey => "valkey",
             Self::Browser => "browser",
             Self::Node => "node",
             Self::Radicale => "radicale",
@@ -32,6 +34,7 @@ impl Part {
     fn present(self) -> bool {
         match self {
             Self::Redis => program("redis-server").is_some() && program("openssl").is_some(),
+            Self::Valkey => program("valkey-server").is_some(),
             Self::Browser => program("chromium").is_some() && program("chromedriver").is_some(),
             Self::Node => {
                 program("node").is_some()

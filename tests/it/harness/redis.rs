@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ::redis::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -17,6 +18,7 @@ pub const USER: &str = "gateway";
 pub const PASSWORD: &str = "redis-tests-only-secret";
 
 pub struct Redis {
+    program: &'static str,
     folder: TempDir,
     port: u16,
     arguments: Vec<String>,
@@ -26,19 +28,37 @@ pub struct Redis {
 impl Redis {
     /// Every write is on disk before it is answered.
     pub async fn start() -> Self {
-        Self::with("").await
+        Self::with("", &[]).await
+    }
+
+    /// With more words on its command line.
+    pub async fn start_with(words: &[&str]) -> Self {
+        Self::with("", words).await
+    }
+
+    /// Copies `primary`.
+    pub async fn replica_of(primary: &Self) -> Self {
+        let port = primary.port.to_string();
+        Self::with("", &["--replicaof", "127.0.0.1", &port]).await
+    }
+
+    /// Valkey in place of Redis.
+    pub async fn valkey() -> Self {
+        Self::run("valkey-server", "", &[]).await
     }
 
     /// With an access list: the default user is off.
     pub async fn with_access_list() -> Self {
-        Self::with(&format!(
-            "user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n"
-        ))
-        .await
+        let users = format!("user default off\nuser {USER} on >{PASSWORD} ~* &* +@all\n");
+        Self::with(&users, &[]).await
     }
 
     /// `users`: an access list; empty for none.
-    async fn with(users: &str) -> Self {
+    async fn with(users: &str, words: &[&str]) -> Self {
+        Self::run("redis-server", users, words).await
+    }
+
+    async fn run(program: &'static str, users: &str, words: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("vestibule-redis-")
             .tempdir()
@@ -59,14 +79,19 @@ impl Redis {
             "always".to_owned(),
             "--save".to_owned(),
             String::new(),
+            // Tests do not wait for a second replica.
+            "--repl-diskless-sync-delay".to_owned(),
+            "0".to_owned(),
         ];
+        arguments.extend(words.iter().map(|word| (*word).to_owned()));
         if !users.is_empty() {
             let file = folder.path().join("password");
             std::fs::write(&file, users).expect("file");
             arguments.extend(["--aclfile".to_owned(), file.display().to_string()]);
         }
-        let process = run(&arguments);
+        let process = run(program, &arguments);
         let mut redis = Self {
+            program,
             folder,
             port,
             arguments,
@@ -101,8 +126,10 @@ impl Redis {
             .into_iter()
             .flat_map(|(name, value)| [name.to_owned(), value])
             .collect();
-        let process = run(&arguments);
+        let program = "redis-server";
+        let process = run(program, &arguments);
         let mut redis = Self {
+            program,
             folder,
             port,
             arguments,
@@ -172,7 +199,7 @@ impl Redis {
     /// Starts again on the same port and data.
     pub async fn restart(&mut self) {
         self.kill();
-        self.process = run(&self.arguments);
+        self.process = run(self.program, &self.arguments);
         self.answers().await;
     }
 
@@ -197,12 +224,46 @@ impl Redis {
         String::from_utf8_lossy(&answer).into_owned()
     }
 
+    /// One command; panics on an error of the server.
+    pub async fn command(&self, words: &[&str]) -> Value {
+        command_at(self.address(), None, words).await
+    }
+
+    /// Whether `count` replicas are connected and have everything.
+    pub async fn replicas(&self, count: usize) {
+        until::some("replicas are connected", || async {
+            let Value::Array(role) = self.command(&["ROLE"]).await else {
+                return None;
+            };
+            matches!(role.get(2), Some(Value::Array(replicas)) if replicas.len() == count)
+                .then_some(())
+        })
+        .await;
+    }
+
     /// Everything it ever wrote to disk, for the search for secrets.
     pub fn bytes_on_disk(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         gather(self.folder.path(), &mut bytes);
         bytes
     }
+}
+
+/// One command to the server at `address`, after logging in where there is a
+/// password.
+pub async fn command_at(address: SocketAddr, password: Option<&str>, words: &[&str]) -> Value {
+    let login = password.map_or_else(String::new, |password| format!(":{password}@"));
+    let client = ::redis::Client::open(format!("redis://{login}{address}/")).expect("address");
+    let mut connection = client
+        .get_multiplexed_async_connection()
+        .await
+        .expect("connects");
+    let mut command = ::redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command
+        .query_async(&mut connection)
+        .await
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 fn gather(folder: &Path, bytes: &mut Vec<u8>) {
@@ -216,8 +277,8 @@ fn gather(folder: &Path, bytes: &mut Vec<u8>) {
     }
 }
 
-fn run(arguments: &[String]) -> Process {
-    Process::spawn("redis", Command::new("redis-server").args(arguments))
+fn run(program: &str, arguments: &[String]) -> Process {
+    Process::spawn(program, Command::new(program).args(arguments))
 }
 
 fn make_certificates(folder: &Path) {

@@ -1,0 +1,138 @@
+//! A primary, a replica, and three sentinels that watch them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use ::redis::Value;
+use tempfile::TempDir;
+
+use super::process::Process;
+use super::redis::{Redis, command_at};
+use super::{port, until};
+
+/// The name that the sentinels know the primary by.
+pub const NAME: &str = "sessions";
+/// Of the sentinels; the servers that they watch have none.
+pub const PASSWORD: &str = "sentinel-tests-only-secret";
+
+pub struct Sentinels {
+    pub primary: Redis,
+    pub replica: Redis,
+    sentinels: Vec<Process>,
+    ports: Vec<u16>,
+    folder: TempDir,
+}
+
+impl Sentinels {
+    /// A primary is given up after a second without a sign of life.
+    pub async fn start() -> Self {
+        let primary = Redis::start().await;
+        let replica = Redis::replica_of(&primary).await;
+        primary.replicas(1).await;
+        let folder = tempfile::Builder::new()
+            .prefix("vestibule-sentinel-")
+            .tempdir()
+            .expect("folder");
+        let ports: Vec<u16> = (0..3).map(|_| port::free()).collect();
+        let sentinels = ports
+            .iter()
+            .map(|port| {
+                let own = folder.path().join(port.to_string());
+                std::fs::create_dir(&own).expect("folder");
+                let file = own.join("sentinel.conf");
+                let lines = format!(
+                    "port {port}\nbind 127.0.0.1\ndir {}\nrequirepass {PASSWORD}\n\
+                     sentinel sentinel-pass {PASSWORD}\n\
+                     sentinel monitor {NAME} 127.0.0.1 {} 2\n\
+                     sentinel down-after-milliseconds {NAME} 1000\n\
+                     sentinel failover-timeout {NAME} 5000\n",
+                    own.display(),
+                    primary.address().port(),
+                );
+                std::fs::write(&file, lines).expect("file");
+                Process::spawn(
+                    "sentinel",
+                    Command::new("redis-server").arg(file).arg("--sentinel"),
+                )
+            })
+            .collect();
+        let all = Self {
+            primary,
+            replica,
+            sentinels,
+            ports,
+            folder,
+        };
+        until::some("the sentinels know each other and both servers", || async {
+            for port in &all.ports {
+                let facts = all.ask(*port, &["SENTINEL", "MASTER", NAME]).await?;
+                let facts: Vec<String> = ::redis::from_redis_value(facts).ok()?;
+                let fact = |name: &str| {
+                    let at = facts.iter().position(|word| word == name)?;
+                    facts.get(at + 1)
+                };
+                if fact("num-slaves")? != "1" || fact("num-other-sentinels")? != "2" {
+                    return None;
+                }
+            }
+            Some(())
+        })
+        .await;
+        all
+    }
+
+    async fn ask(&self, port: u16, words: &[&str]) -> Option<Value> {
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        tokio::net::TcpStream::connect(address).await.ok()?;
+        Some(command_at(address, Some(PASSWORD), words).await)
+    }
+
+    pub fn url(&self) -> String {
+        let hosts: Vec<String> = self
+            .ports
+            .iter()
+            .map(|port| format!("127.0.0.1:{port}"))
+            .collect();
+        format!("redis-sentinel://{}/{NAME}/0", hosts.join(","))
+    }
+
+    pub fn password_file(&self) -> PathBuf {
+        let path = self.folder.path().join("password");
+        std::fs::write(&path, PASSWORD).expect("file");
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .expect("mode");
+        path
+    }
+
+    /// Lines for `[redis]`.
+    pub fn lines(&self) -> String {
+        format!(
+            "url = \"{}\"\nsentinel_password_file = \"{}\"\n",
+            self.url(),
+            self.password_file().display()
+        )
+    }
+
+    /// Kills one of the three.
+    pub fn kill_a_sentinel(&mut self) {
+        self.sentinels[0].kill();
+    }
+
+    /// Makes them give the primary's place to the replica now.
+    pub async fn fail_over(&self) {
+        let port = self.ports[2];
+        self.ask(port, &["SENTINEL", "FAILOVER", NAME]).await;
+    }
+
+    /// Waits until the replica is the primary.
+    pub async fn promoted(&self) {
+        until::some("the replica is promoted", || async {
+            let Value::Array(role) = self.replica.command(&["ROLE"]).await else {
+                return None;
+            };
+            (role.first() == Some(&Value::BulkString(b"master".to_vec()))).then_some(())
+        })
+        .await;
+    }
+}
