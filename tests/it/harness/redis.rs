@@ -203,6 +203,44 @@ impl Redis {
         self.answers().await;
     }
 
+    /// Starts again and waits for nothing: it may be loading for a while.
+    pub fn begin_restart(&mut self) {
+        self.kill();
+        self.process = run(self.program, &self.arguments);
+    }
+
+    /// Replaces the password of the user that the access list admits, and
+    /// the file that holds it.
+    pub async fn new_password(&self, password: &str, connections_end: bool) {
+        let words = ["ACL", "SETUSER", USER, "resetpass", &format!(">{password}")];
+        let admin = Some((USER, PASSWORD));
+        command_as(self.address(), admin, &words).await;
+        if connections_end {
+            let words = ["CLIENT", "KILL", "USER", USER, "SKIPME", "no"];
+            let client =
+                ::redis::Client::open(format!("redis://{USER}:{password}@{}/", self.address()))
+                    .expect("address");
+            let mut connection = client
+                .get_multiplexed_async_connection()
+                .await
+                .expect("connects");
+            // Its own connection ends too, with or without an answer.
+            let mut command = ::redis::cmd(words[0]);
+            command.arg(&words[1..]);
+            drop(command.exec_async(&mut connection).await);
+        }
+    }
+
+    /// What the gateway reads as the password.
+    pub fn hand_out(&self, password: &str) {
+        std::fs::write(self.folder.path().join("password-of-gateway"), password).expect("file");
+    }
+
+    /// The folder of its data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Holds it still: connections stay open and nothing answers.
     pub fn stall(&self) {
         self.process.signal("STOP");
@@ -252,7 +290,14 @@ impl Redis {
 /// One command to the server at `address`, after logging in where there is a
 /// password.
 pub async fn command_at(address: SocketAddr, password: Option<&str>, words: &[&str]) -> Value {
-    let login = password.map_or_else(String::new, |password| format!(":{password}@"));
+    command_as(address, password.map(|password| ("", password)), words).await
+}
+
+/// One command as a user of an access list.
+async fn command_as(address: SocketAddr, user: Option<(&str, &str)>, words: &[&str]) -> Value {
+    let login = user.map_or_else(String::new, |(name, password)| {
+        format!("{name}:{password}@")
+    });
     let client = ::redis::Client::open(format!("redis://{login}{address}/")).expect("address");
     let mut connection = client
         .get_multiplexed_async_connection()
