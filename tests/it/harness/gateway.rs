@@ -435,10 +435,16 @@ impl Gateway {
 
     /// Starts again after it ended, with the same folder, ports and keys.
     pub async fn restart(&mut self) {
+        self.restart_unready().await;
+        self.ready().await;
+    }
+
+    /// The same, where its store may not be well.
+    pub async fn restart_unready(&mut self) {
         self.kill();
         self.earlier = self.log();
         self.process = self.plan.run(&self.path);
-        self.ready().await;
+        self.admin_answers("/livez", 200).await;
     }
 }
 

@@ -9,6 +9,7 @@ pub mod browser;
 pub mod chaos;
 pub mod chromium;
 pub mod cookie_jar;
+pub mod disk;
 pub mod echo;
 pub mod gateway;
 pub mod node_provider;

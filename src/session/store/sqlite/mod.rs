@@ -5,19 +5,24 @@
 //! workers never touch the file. Other processes may open it at the same
 //! time (hand-over at an upgrade).
 
+mod ballast;
+mod damage;
+mod disk;
+mod file_system;
 mod reader;
 mod schema;
 mod statements;
 mod writer;
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::ballast::Ballast;
 use self::reader::Readers;
-use self::writer::Writer;
+use self::writer::{Weight, Writer};
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
@@ -29,6 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct SqliteStore {
     writer: Writer,
+    damage: damage::Found,
     readers: Readers,
     clock: Clock,
     namespace: String,
@@ -37,25 +43,42 @@ pub struct SqliteStore {
 impl SqliteStore {
     /// Opens or creates the database. Errors name the path and the cure.
     pub fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        Self::with(schema::open(path)?, path, clock)
+        let began = Instant::now();
+        let opened = schema::open(path).and_then(|connection| {
+            let damage = damage::check_structure(path, &connection)?;
+            let ballast = Some(Ballast::beside(path));
+            Self::with(connection, damage, ballast, path, clock)
+        });
+        tracing::debug!(
+            took_us = began.elapsed().as_micros(),
+            "session database opened"
+        );
+        opened.map_err(|error| schema::named(path, error))
     }
 
     /// Opens a database that a gateway made and perhaps serves from now.
     /// Creates nothing and brings no older layout up.
     pub fn join(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        Self::with(schema::join(path)?, path, clock)
+        schema::join(path)
+            .and_then(|connection| {
+                Self::with(connection, damage::Found::default(), None, path, clock)
+            })
+            .map_err(|error| schema::named(path, error))
     }
 
     fn with(
         connection: rusqlite::Connection,
+        damage: damage::Found,
+        ballast: Option<Ballast>,
         path: &Path,
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let namespace = schema::namespace(&connection)?;
         let readers = Readers::start(path)?;
-        let writer = Writer::start(connection, clock.clone())?;
+        let writer = Writer::start(connection, ballast, clock.clone())?;
         Ok(Self {
             writer,
+            damage,
             readers,
             clock,
             namespace,
@@ -68,15 +91,34 @@ impl SqliteStore {
         &self.namespace
     }
 
+    /// What waits while the disk is full.
     async fn write<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
+        job: impl Fn(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.submit(Weight::Ordinary, job).await
+    }
+
+    /// What ends something, or keeps what cannot be had again: for this the
+    /// ballast goes overboard.
+    async fn write_anyway<T: Send + 'static>(
+        &self,
+        job: impl Fn(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.submit(Weight::Needed, job).await
+    }
+
+    async fn submit<T: Send + 'static>(
+        &self,
+        weight: Weight,
+        job: impl Fn(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        if let Some(damage) = self.damage.get() {
+            return Err(damage.clone());
+        }
         let clock = self.clock.clone();
-        let answer = self
-            .writer
-            .submit(move |connection| job(connection, clock.now()))?;
-        in_time(answer).await
+        let job = move |connection: &rusqlite::Connection| job(connection, clock.now());
+        in_time(self.writer.submit(weight, job)?).await
     }
 
     async fn read<T: Send + 'static>(
@@ -111,7 +153,8 @@ impl StoreError {
         use rusqlite::ErrorCode;
         let text = error.to_string();
         match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull | ErrorCode::ReadOnly) => Self::Refused(text),
+            Some(ErrorCode::DiskFull) => disk::Trouble::Full.error(),
+            Some(ErrorCode::ReadOnly) => Self::Refused(text),
             Some(ErrorCode::PermissionDenied | ErrorCode::AuthorizationForStatementDenied) => {
                 Self::Credentials(text)
             }
@@ -153,7 +196,7 @@ impl Store for SqliteStore {
     }
 
     async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError> {
-        self.write(move |db, _| statements::remove_ticket(db, ticket))
+        self.write_anyway(move |db, _| statements::remove_ticket(db, ticket))
             .await
     }
 
@@ -173,12 +216,12 @@ impl Store for SqliteStore {
     }
 
     async fn release(&self, session: SessionId, release: Release) -> Result<(), StoreError> {
-        self.write(move |db, now| statements::release(db, now, session, &release))
+        self.write_anyway(move |db, now| statements::release(db, now, session, &release))
             .await
     }
 
     async fn commit(&self, session: SessionId, commit: Commit) -> Result<Committed, StoreError> {
-        self.write(move |db, now| statements::commit(db, now, session, &commit))
+        self.write_anyway(move |db, now| statements::commit(db, now, session, &commit))
             .await
     }
 
@@ -193,7 +236,7 @@ impl Store for SqliteStore {
     }
 
     async fn tombstone(&self, session: SessionId, at: Timestamp) -> Result<bool, StoreError> {
-        self.write(move |db, now| statements::tombstone(db, now, session, at))
+        self.write_anyway(move |db, now| statements::tombstone(db, now, session, at))
             .await
     }
 
@@ -213,7 +256,7 @@ impl Store for SqliteStore {
     }
 
     async fn index_remove(&self, index: Digest, session: SessionId) -> Result<(), StoreError> {
-        self.write(move |db, _| statements::index_remove(db, index, session))
+        self.write_anyway(move |db, _| statements::index_remove(db, index, session))
             .await
     }
 
@@ -223,7 +266,7 @@ impl Store for SqliteStore {
     }
 
     async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError> {
-        self.write(move |db, now| statements::once_finish(db, now, key, &value))
+        self.write_anyway(move |db, now| statements::once_finish(db, now, key, &value))
             .await
     }
 
@@ -243,12 +286,13 @@ impl Store for SqliteStore {
     }
 
     async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError> {
-        self.write(move |db, _| statements::pin(db, key, value))
+        self.write(move |db, _| statements::pin(db, key, &value))
             .await
     }
 
     async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
-        self.write(move |db, _| statements::unpin(db, key)).await
+        self.write_anyway(move |db, _| statements::unpin(db, key))
+            .await
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

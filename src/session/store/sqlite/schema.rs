@@ -1,12 +1,14 @@
 //! The file: how it is opened, what tables it has, whose it is.
 
-use std::fs::{OpenOptions, Permissions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::ballast::Ballast;
+use super::{damage, file_system};
 use crate::base::kill_point;
 use crate::base::random;
 use crate::session::store::StoreError;
@@ -73,12 +75,35 @@ const TABLES_SINCE_2: &str = "
     ) STRICT, WITHOUT ROWID;
 ";
 
+/// The error with the file's name, and with the cure where it is damaged.
+pub fn named(path: &Path, error: StoreError) -> StoreError {
+    let at = path.display();
+    match error {
+        StoreError::Corrupt(text) => StoreError::Corrupt(format!(
+            "{at}: {text}; the file is damaged: restore it from a copy, or move it and the files \
+             beside it away to begin anew (everybody signs in again)"
+        )),
+        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{at}: {text}")),
+        StoreError::Refused(text) => StoreError::Refused(format!("{at}: {text}")),
+        StoreError::Credentials(text) => StoreError::Credentials(format!("{at}: {text}")),
+    }
+}
+
 /// Opens the file for writing; creates it, readable by its owner only, or
-/// checks that it is ours and of a layout that we know.
+/// checks that it is whole, ours and of a layout that we know. Errors do not
+/// name the file yet.
 pub fn open(path: &Path) -> Result<Connection, StoreError> {
-    let at = |error: &dyn std::fmt::Display| {
-        StoreError::Unavailable(format!("{}: {error}", path.display()))
-    };
+    let unusable = |text: String| StoreError::Unavailable(text);
+    if let Some(kind) = file_system::network(path) {
+        return Err(unusable(format!(
+            "lies on a network file system ({kind}), where a database breaks; use a local disk, \
+             or session.store = \"redis\""
+        )));
+    }
+    let is_new = !path.exists();
+    if !is_new {
+        damage::check_length(path)?;
+    }
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -86,12 +111,8 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
         .truncate(false)
         .mode(0o600)
         .open(path)
-        .map_err(|error| at(&error))?;
-    let mode = file.metadata().map_err(|error| at(&error))?.permissions();
-    if mode.mode() & 0o077 != 0 {
-        file.set_permissions(Permissions::from_mode(0o600))
-            .map_err(|error| at(&error))?;
-    }
+        .map_err(|error| unusable(error.to_string()))?;
+    make_private(&file).map_err(|error| unusable(error.to_string()))?;
     drop(file);
     let mut connection = connect(path)?;
     let found: i32 = pragma(&connection, "user_version")?;
@@ -99,13 +120,16 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     let tables: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     if tables > 0 && owner != APPLICATION_ID {
-        return Err(at(&"is a database of another program"));
+        return Err(unusable("is a database of another program".into()));
     }
     if found > VERSION {
-        return Err(at(&format!(
+        return Err(unusable(format!(
             "was written by a newer release (layout {found}, this one knows {VERSION}); \
              run that release or restore the copy made before the upgrade"
         )));
+    }
+    if tables == 0 && !is_new && Ballast::beside(path).was_laid() {
+        return Err(damage::emptied());
     }
     if tables == 0 {
         // Only an empty file takes it; it must precede the first table.
@@ -113,32 +137,68 @@ pub fn open(path: &Path) -> Result<Connection, StoreError> {
     }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
-        return Err(at(
-            &"does not allow a write-ahead log; use a local file system",
+        return Err(unusable(
+            "does not allow a write-ahead log; use a local file system".into(),
         ));
     }
     if found < VERSION {
+        if found > 0 {
+            copy_before_upgrade(path, &connection, found)?;
+        }
         bring_up(&mut connection)?;
     }
     Ok(connection)
 }
 
+fn make_private(file: &File) -> std::io::Result<()> {
+    if file.metadata()?.permissions().mode() & 0o077 != 0 {
+        file.set_permissions(Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
+
+/// Leaves the database as it was beside it, named after its layout, unless a
+/// start that failed later did so before.
+fn copy_before_upgrade(path: &Path, connection: &Connection, found: i32) -> Result<(), StoreError> {
+    let mut copy = path.as_os_str().to_owned();
+    copy.push(format!("-layout-{found}"));
+    // SQLite fills an empty file, which is ours alone.
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&copy);
+    match made {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(error) => return Err(StoreError::Unavailable(error.to_string())),
+        Ok(_) => {}
+    }
+    let name = copy.to_string_lossy();
+    if let Err(error) = connection.execute("VACUUM INTO ?1", [&name]) {
+        // Half a copy would pass for one the next time.
+        std::fs::remove_file(&copy).map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        return Err(error.into());
+    }
+    tracing::info!(copy = %name, "copied the session database before its upgrade");
+    Ok(())
+}
+
 /// Opens a database that a gateway made, and leaves file and layout as they
-/// are: for commands beside it.
+/// are: for commands beside it. Errors do not name the file yet.
 pub fn join(path: &Path) -> Result<Connection, StoreError> {
-    let at = |what: String| StoreError::Unavailable(format!("{}: {what}", path.display()));
+    let unusable = |text: String| StoreError::Unavailable(text);
     if let Err(error) = std::fs::metadata(path) {
-        return Err(at(error.to_string()));
+        return Err(unusable(error.to_string()));
     }
     let connection = connect(path)?;
     let owner: i32 = pragma(&connection, "application_id")?;
     let found: i32 = pragma(&connection, "user_version")?;
     match (owner == APPLICATION_ID, found == VERSION) {
         (true, true) => Ok(connection),
-        (true, false) => Err(at(format!(
+        (true, false) => Err(unusable(format!(
             "has layout {found} and this release knows {VERSION}: use the command of the release that serves"
         ))),
-        (false, _) => Err(at("is a database of another program".into())),
+        (false, _) => Err(unusable("is a database of another program".into())),
     }
 }
 

@@ -287,12 +287,12 @@ pub fn take(db: &Connection, now: Timestamp, key: Digest) -> Outcome<Option<Byte
         .map(|(value, _)| Bytes::from(value)))
 }
 
-pub fn pin(db: &Connection, key: Digest, value: Vec<u8>) -> Outcome<Bytes> {
+pub fn pin(db: &Connection, key: Digest, value: &[u8]) -> Outcome<Bytes> {
     let pinned = db
         .prepare_cached("INSERT OR IGNORE INTO pin (key, value) VALUES (?1, ?2)")?
         .execute(params![key.0, value])?;
     if pinned > 0 {
-        return Ok(value.into());
+        return Ok(Bytes::copy_from_slice(value));
     }
     let first: Vec<u8> = db
         .prepare_cached("SELECT value FROM pin WHERE key = ?1")?

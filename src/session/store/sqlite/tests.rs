@@ -85,6 +85,8 @@ async fn a_file_of_the_first_layout_is_brought_up_and_keeps_what_it_has() {
     old.execute_batch("DROP TABLE put_down; DROP TABLE pin; PRAGMA user_version = 1")
         .unwrap();
     drop(old);
+    let copy = folder.path().join("db-layout-1");
+    assert!(!copy.exists());
     for _ in 0..2 {
         let store = SqliteStore::open(&path, clock.clone()).unwrap();
         assert_eq!(store.namespace(), namespace);
@@ -92,6 +94,16 @@ async fn a_file_of_the_first_layout_is_brought_up_and_keeps_what_it_has() {
         assert_eq!(store.pin(name, b"a".to_vec()).await.unwrap(), "a");
         assert!(store.take(name).await.unwrap().is_none());
     }
+    let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let copy = rusqlite::Connection::open(&copy).unwrap();
+    let layout: i32 = copy
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    let tickets: i32 = copy
+        .query_row("SELECT count(*) FROM ticket", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!((layout, tickets), (1, 1));
 }
 
 #[test]
@@ -264,4 +276,77 @@ async fn a_full_disk_refuses_writes_and_recovers() {
         .put_ticket(Digest([1; 32]), large, later)
         .await
         .unwrap();
+}
+
+/// A database with a hundred sessions in it, closed.
+async fn well_used(path: &std::path::Path, clock: &Clock) {
+    let store = SqliteStore::open(path, clock.clone()).unwrap();
+    let later = clock.now().plus(Duration::from_secs(6000));
+    for n in 0..100 {
+        let id = SessionId([n; 16]);
+        store.create(id, records(clock, later)).await.unwrap();
+    }
+    drop(store);
+    // The threads close their connections after the last handle is gone.
+    let log = path.with_file_name("db-wal");
+    while log.exists() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn g9_a_damaged_file_stops_the_start_and_names_itself_and_the_cure() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    let clock = Clock::movable();
+    well_used(&path, &clock).await;
+    let whole = std::fs::read(&path).unwrap();
+    let cut = |length: usize| whole[..length].to_vec();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        bytes
+    };
+    let zeroed = |from: usize| {
+        let mut bytes = whole.clone();
+        bytes[from..from + 4096].fill(0);
+        bytes
+    };
+    let cases = [
+        ("emptied", Vec::new()),
+        ("a few bytes", cut(10)),
+        ("the first page", cut(4096)),
+        ("half", cut(whole.len() / 2)),
+        ("all but a page", cut(whole.len() - 4096)),
+        ("its name", flipped(3)),
+        ("the length", flipped(31)),
+        ("type of a tree page", flipped(4096 * 2)),
+        ("a tree page", zeroed(4096 * 3)),
+    ];
+    for (what, bytes) in cases {
+        std::fs::write(&path, &bytes).unwrap();
+        let error = SqliteStore::open(&path, clock.clone())
+            .err()
+            .unwrap_or_else(|| panic!("{what}: was opened"));
+        let text = error.to_string();
+        assert!(matches!(error, StoreError::Corrupt(_)), "{what}: {text}");
+        for part in [path.to_str().unwrap(), "restore", "move it"] {
+            assert!(text.contains(part), "{what}: {text}");
+        }
+        assert_eq!(std::fs::read(&path).unwrap(), bytes, "{what}: was changed");
+    }
+    std::fs::write(&path, &whole).unwrap();
+    let store = SqliteStore::open(&path, clock.clone()).unwrap();
+    let loaded = store.load(SessionId([99; 16])).await.unwrap();
+    assert!(matches!(loaded, Loaded::Live(_)));
+    drop(store);
+    // Moved away on purpose is no damage.
+    let elsewhere = folder.path().join("elsewhere");
+    for suffix in ["", "-wal", "-shm"] {
+        let from = folder.path().join(format!("db{suffix}"));
+        if from.exists() {
+            std::fs::rename(from, elsewhere.with_extension(suffix)).unwrap();
+        }
+    }
+    SqliteStore::open(&path, clock).unwrap();
 }

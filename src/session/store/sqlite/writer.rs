@@ -1,12 +1,15 @@
 //! The one thread that writes. It commits in groups: one sync of the disk
 //! pays for everything that waited meanwhile, and nobody is answered before.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use super::ballast::Ballast;
+use super::disk::{self, Disk, Trouble};
 use super::{Answer, statements};
 use crate::base::clock::Clock;
 use crate::base::kill_point;
@@ -23,38 +26,93 @@ const SWEEP_EVERY: Duration = Duration::from_secs(30);
 const SWEEP_AGAIN: Duration = Duration::from_millis(250);
 const SWEEP_ROWS: usize = 100;
 
-/// Runs inside the transaction, or is told why there is none; returns what to
-/// do after the commit, which is told why that failed if it did.
-type Job = Box<dyn FnOnce(Result<&Connection, StoreError>) -> Reply + Send>;
-type Reply = Box<dyn FnOnce(Result<(), StoreError>)>;
+/// What a job is worth while the disk refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weight {
+    Ordinary,
+    /// Ends something, or keeps what cannot be had again.
+    Needed,
+}
+
+/// Runs inside a transaction, and again in the next one if the first was taken
+/// back; answers once, after the commit.
+trait Job: Send {
+    fn weight(&self) -> Weight;
+    fn run(&mut self, connection: &Connection);
+    /// Whether the last run found no room on the disk.
+    fn found_no_room(&self) -> bool;
+    /// Without a commit the caller hears why.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+struct Waiting<F, T> {
+    weight: Weight,
+    job: F,
+    outcome: Option<Result<T, StoreError>>,
+    sender: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<F, T> Job for Waiting<F, T>
+where
+    F: Fn(&Connection) -> Result<T, StoreError> + Send,
+    T: Send,
+{
+    fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    fn run(&mut self, connection: &Connection) {
+        self.outcome = Some(in_savepoint(connection, &self.job));
+    }
+
+    fn found_no_room(&self) -> bool {
+        matches!(&self.outcome, Some(Err(error)) if disk::found_no_room(error))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let answer = match (self.outcome, committed) {
+            (Some(Err(own)), _) => Err(own),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (_, Err(error)) => Err(error),
+            (None, Ok(())) => Err(taken_back()),
+        };
+        // The caller may have gone; the write stands all the same.
+        drop(self.sender.send(answer));
+    }
+}
+
+type Group = Vec<Box<dyn Job>>;
 
 pub struct Writer {
-    queue: SyncSender<Job>,
+    queue: SyncSender<Box<dyn Job>>,
 }
 
 impl Writer {
     /// The thread ends when the writer is dropped.
-    pub fn start(connection: Connection, clock: Clock) -> Result<Self, StoreError> {
+    pub fn start(
+        connection: Connection,
+        ballast: Option<Ballast>,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&connection, &jobs, &clock))
+            .spawn(move || run(&connection, ballast, &jobs, &clock))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self { queue })
     }
 
     pub fn submit<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        weight: Weight,
+        job: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Answer<T>, StoreError> {
         let (sender, answer) = oneshot::channel();
-        let job: Job = Box::new(move |transaction| {
-            let outcome = transaction.and_then(|connection| in_savepoint(connection, job));
-            Box::new(move |committed: Result<(), StoreError>| {
-                let outcome = outcome.and_then(|answer| committed.map(|()| answer));
-                // The caller may have gone; the write stands all the same.
-                drop(sender.send(outcome));
-            })
+        let job = Box::new(Waiting {
+            weight,
+            job,
+            outcome: None,
+            sender,
         });
         match self.queue.try_send(job) {
             Ok(()) => Ok(answer),
@@ -70,7 +128,7 @@ impl Writer {
 
 fn in_savepoint<T>(
     connection: &Connection,
-    job: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    job: impl Fn(&Connection) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     connection.prepare_cached("SAVEPOINT one")?.execute([])?;
     let outcome = job(connection);
@@ -85,7 +143,13 @@ fn in_savepoint<T>(
     outcome
 }
 
-fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, clock: &Clock) {
+fn run(
+    connection: &Connection,
+    ballast: Option<Ballast>,
+    jobs: &mpsc::Receiver<Box<dyn Job>>,
+    clock: &Clock,
+) {
+    let mut disk = Disk::new(ballast);
     let mut sweep_at = Instant::now() + SWEEP_EVERY;
     let mut last_group = 1;
     loop {
@@ -94,7 +158,7 @@ fn run(connection: &Connection, jobs: &mpsc::Receiver<Job>, clock: &Clock) {
             Ok(first) => {
                 let group = gather(first, jobs, last_group);
                 last_group = group.len();
-                commit(connection, group);
+                commit(connection, group, &mut disk);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
@@ -127,38 +191,87 @@ fn gather<T>(first: T, jobs: &mpsc::Receiver<T>, last_group: usize) -> Vec<T> {
 }
 
 /// Jobs never run outside a transaction. SQLite ends it by itself after some
-/// errors (disk full): what ran in it is refused, the others get a new one.
-fn commit(connection: &Connection, group: Vec<Job>) {
-    let mut waiting = group.into_iter();
-    while waiting.len() > 0 {
-        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
-            let error = StoreError::from_sqlite(&error);
-            for job in waiting {
-                job(Err(error.clone()))(Ok(()));
-            }
-            return;
-        }
-        let mut replies = Vec::with_capacity(waiting.len());
-        for job in waiting.by_ref() {
-            replies.push(job(Ok(connection)));
-            if connection.is_autocommit() {
-                break;
-            }
-        }
-        let committed = if connection.is_autocommit() {
-            Err(taken_back())
-        } else {
-            kill_point::at("group", "written");
-            connection.execute_batch("COMMIT").map_err(|error| {
-                roll_back(connection);
-                StoreError::from_sqlite(&error)
-            })
-        };
-        kill_point::at("group", "committed");
-        for reply in replies {
-            reply(committed.clone());
+/// errors: what ran in it is refused, the others get a new one. When the disk
+/// turns out to be full and room can be made, what is needed runs again.
+fn commit(connection: &Connection, group: Group, disk: &mut Disk) {
+    let mut waiting = VecDeque::with_capacity(group.len());
+    for job in group {
+        match job.weight() {
+            Weight::Needed => waiting.push_back(job),
+            Weight::Ordinary => match disk.takes_ordinary() {
+                Ok(()) => waiting.push_back(job),
+                Err(error) => job.answer(Err(error)),
+            },
         }
     }
+    while !waiting.is_empty() {
+        let mut ran = Vec::with_capacity(waiting.len());
+        let result = transaction(connection, &mut waiting, &mut ran);
+        let trouble = match &result {
+            Err(Failed { trouble, .. }) if trouble.is_some() => *trouble,
+            _ if ran.iter().any(|job| job.found_no_room()) => Some(Trouble::Full),
+            _ => None,
+        };
+        let has_room = trouble.is_some_and(|trouble| disk.met(trouble));
+        let committed = result.map_err(|failed| failed.error);
+        if trouble.is_none() && committed.is_ok() {
+            disk.committed();
+        }
+        if ran.is_empty() {
+            // There is no transaction to be had.
+            for job in waiting.drain(..) {
+                job.answer(committed.clone());
+            }
+        }
+        for job in ran.into_iter().rev() {
+            let written = committed.is_ok() && !job.found_no_room();
+            if !written && has_room && job.weight() == Weight::Needed {
+                waiting.push_front(job);
+            } else {
+                job.answer(committed.clone());
+            }
+        }
+    }
+}
+
+struct Failed {
+    error: StoreError,
+    trouble: Option<Trouble>,
+}
+
+impl From<rusqlite::Error> for Failed {
+    fn from(error: rusqlite::Error) -> Self {
+        Self {
+            trouble: Trouble::of(&error),
+            error: StoreError::from_sqlite(&error),
+        }
+    }
+}
+
+/// Runs jobs from the front of `waiting` in one transaction and commits it.
+fn transaction(
+    connection: &Connection,
+    waiting: &mut VecDeque<Box<dyn Job>>,
+    ran: &mut Group,
+) -> Result<(), Failed> {
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    while let Some(mut job) = waiting.pop_front() {
+        job.run(connection);
+        ran.push(job);
+        if connection.is_autocommit() {
+            return Err(Failed {
+                error: taken_back(),
+                trouble: None,
+            });
+        }
+    }
+    kill_point::at("group", "written");
+    let committed = connection.execute_batch("COMMIT");
+    kill_point::at("group", "committed");
+    if committed.is_err() {
+        roll_back(connection);
+    }
+    Ok(committed?)
 }
 
 fn taken_back() -> StoreError {
