@@ -67,3 +67,6 @@ pub const PERSON_COOKIE: &str = "vestibule-p-1";
 /// Followed by the tag of the hand-off.
 pub const HAND_OFF_COOKIE_HOST: &str = "__Host-vestibule-h-";
 pub const HAND_OFF_COOKIE: &str = "vestibule-h-";
+/// What a browser keeps of a sign-in that succeeded, for a minute or two.
+pub const RECENT_COOKIE_HOST: &str = "__Host-vestibule-r-";
+pub const RECENT_COOKIE: &str = "vestibule-r-";

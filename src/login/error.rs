@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
-use crate::provider::{Class, ProviderError};
+use crate::provider::{self, Class, ProviderError, Sent};
 use crate::session::sessions::SessionError;
 
 /// The steps of a login, in order; a label of log and metric.
@@ -16,6 +16,7 @@ pub enum Phase {
     State,
     Exchange,
     IdToken,
+    Userinfo,
     SessionWrite,
     Done,
 }
@@ -29,9 +30,27 @@ impl Phase {
             Self::State => "state",
             Self::Exchange => "exchange",
             Self::IdToken => "id_token",
+            Self::Userinfo => "userinfo",
             Self::SessionWrite => "session_write",
             Self::Done => "done",
         }
+    }
+
+    /// The one of that name.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        [
+            Self::Start,
+            Self::Authorize,
+            Self::Callback,
+            Self::State,
+            Self::Exchange,
+            Self::IdToken,
+            Self::Userinfo,
+            Self::SessionWrite,
+            Self::Done,
+        ]
+        .into_iter()
+        .find(|phase| phase.as_str() == name)
     }
 }
 
@@ -47,12 +66,20 @@ pub enum LoginError {
     UnknownState,
     #[error("sign-in was started too long ago")]
     ExpiredState,
-    /// The same callback is being worked on by another request.
-    #[error("sign-in is under way in another request")]
-    UnderWay,
-    /// A reload of a callback that failed; with the reason it failed for.
+    /// A reload of a callback that was answered; with the reason it failed
+    /// for, empty where it had succeeded.
     #[error("sign-in was answered before: {reason}")]
-    Spent { reason: String },
+    Spent { reason: String, blame: Blame },
+    /// Another copy of this callback never told how it ended.
+    #[error("nobody knows what became of the code")]
+    Forgotten,
+    /// This browser signs in again and again.
+    #[error("sign-ins go in circles; the last session ended because: {ended}")]
+    Loop {
+        ended: &'static str,
+        /// Until the next one may begin.
+        wait: Duration,
+    },
     /// RFC 6749 section 4.1.2.1.
     #[error("provider refused the authorization request")]
     Refused { reason: &'static str },
@@ -72,13 +99,15 @@ impl Fault for LoginError {
             | Self::MalformedCallback
             | Self::UnknownState
             | Self::ExpiredState
-            | Self::Spent { .. } => Blame::Client,
+            | Self::Loop { .. } => Blame::Client,
+            Self::Spent { blame, .. } => *blame,
+            Self::Forgotten => Blame::Provider,
             Self::Refused { reason } => match *reason {
-                "login_denied" => Blame::Client,
+                "login_denied" | "login_required" => Blame::Client,
                 "scope_rejected" | "client_credentials_rejected" => Blame::Operator,
                 _ => Blame::Provider,
             },
-            Self::UnderWay | Self::Lost => Blame::Gateway,
+            Self::Lost => Blame::Gateway,
             Self::Provider(error) => error.blame(),
             Self::Session(error) => error.blame(),
         }
@@ -90,8 +119,9 @@ impl Fault for LoginError {
             Self::MalformedCallback => "bad_request",
             Self::UnknownState => "login_state_unknown",
             Self::ExpiredState => "login_state_expired",
-            Self::UnderWay => "login_under_way",
-            Self::Spent { reason } => known_reason(reason),
+            Self::Forgotten => "outcome_unknown",
+            Self::Loop { .. } => "login_loop",
+            Self::Spent { reason, .. } => known_reason(reason),
             Self::Refused { reason } => reason,
             Self::Provider(error) => error.reason(),
             Self::Session(error) => error.reason(),
@@ -101,6 +131,18 @@ impl Fault for LoginError {
 }
 
 impl LoginError {
+    /// The code may have been spent, and nobody knows. It must not be sent
+    /// again.
+    pub(super) fn leaves_the_code_in_doubt(&self) -> bool {
+        match self {
+            Self::Forgotten | Self::Lost => true,
+            Self::Provider(error) => {
+                error.sent == Sent::Unknown && error.phase == provider::Phase::Exchange
+            }
+            _ => false,
+        }
+    }
+
     /// When the outage began that the provider is in.
     pub fn outage_since(&self) -> Option<Timestamp> {
         match self {
@@ -118,7 +160,7 @@ impl LoginError {
                 .retry_after
                 .or_else(|| error.is_transient().then_some(Duration::from_secs(5))),
             Self::Session(_) => Some(Duration::from_secs(2)),
-            Self::UnderWay => Some(Duration::from_secs(1)),
+            Self::Loop { wait, .. } => Some(*wait),
             _ => None,
         }
     }
@@ -144,6 +186,7 @@ pub(super) fn authorization_error(error: &str) -> &'static str {
 const KNOWN: &[&str] = &[
     "login_denied",
     "login_required",
+    "internal",
     "provider_error",
     "provider_unavailable",
     "provider_unreachable",

@@ -152,7 +152,7 @@ impl Login {
         let sealing = key.derive("hand-off wish", &[]);
         bytes.extend(seal::seal(&sealing, inner.wish_binding(), &plain));
         let cookies = &inner.hand_off_cookies;
-        let set = cookies.begin(&tagged_cookies::tag(), &secret, now, request.cookies);
+        let set = cookies.begin(&tagged_cookies::tag(), &secret, now, request.cookies, 0);
         (URL_SAFE_NO_PAD.encode(bytes), set)
     }
 

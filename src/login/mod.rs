@@ -1,21 +1,25 @@
 //! Signing in: from the first redirect to the session.
 //!
 //! Owns: the login transaction (state, nonce, PKCE, its cookie), the
-//! callback's order of checks, single use, attempts and their phases; the
-//! hand-off of a sign-in to another host.
+//! callback's order of checks, single use, attempts and their phases, the guard
+//! against circles; the hand-off of a sign-in to another host.
 //! Must not know: routes, policy, how pages look.
 
+mod attempt_log;
 mod callback;
 mod error;
+mod exchange;
 mod handoff;
+mod rounds;
+mod single_use;
 mod start;
 mod tagged_cookies;
 mod transaction;
 
-pub use callback::{CallbackRequest, Failed, SignedIn};
+pub use callback::{CallbackRequest, CameBack, Failed, SignedIn};
 pub use error::{LoginError, Phase};
 pub use handoff::{HandOffError, HandedOff, Request as HandOffRequest, Wish};
-pub use start::{StartRequest, Started};
+pub use start::{Asking, NotStarted, StartRequest, Started};
 
 use std::sync::Arc;
 
@@ -49,6 +53,8 @@ struct Inner {
     home: Scope,
     /// Of sign-ins under way, on `public_url`'s host.
     cookies: TaggedCookies,
+    /// Of sign-ins that succeeded a moment ago, there too.
+    recent_cookies: TaggedCookies,
     /// Of hand-offs under way, on the host that waits for one.
     hand_off_cookies: TaggedCookies,
     /// `{public_url}{prefix}/callback`, without the provider.
@@ -88,6 +94,14 @@ impl Login {
                     ),
                     secure,
                     lifetime: transaction::LIFETIME,
+                },
+                recent_cookies: TaggedCookies {
+                    prefix: named(
+                        header_names::RECENT_COOKIE_HOST,
+                        header_names::RECENT_COOKIE,
+                    ),
+                    secure,
+                    lifetime: transaction::KEPT_AFTERWARDS,
                 },
                 hand_off_cookies: TaggedCookies {
                     prefix: named(

@@ -30,14 +30,16 @@ pub(super) struct TaggedCookies {
 
 impl TaggedCookies {
     /// `Set-Cookie` for a new secret, and for the oldest ones if there are
-    /// too many.
+    /// too many. `others`: cookies of another kind that share the places.
     pub(super) fn begin(
         &self,
         tag: &str,
         secret: &[u8],
         now: Timestamp,
         request_cookies: &[&[u8]],
+        others: usize,
     ) -> Vec<String> {
+        let kept = KEPT.saturating_sub(1 + others);
         let mut open: Vec<(&str, u32)> = self
             .entries(request_cookies)
             .map(|(tag, value)| (tag, made_at(value).unwrap_or(0)))
@@ -45,15 +47,21 @@ impl TaggedCookies {
         open.sort_by_key(|(_, made)| std::cmp::Reverse(*made));
         let mut set: Vec<String> = open
             .iter()
-            .skip(KEPT - 1)
+            .skip(kept)
             .take(KEPT)
             .map(|(tag, _)| self.clear(tag))
             .collect();
-        let mut value = secret.to_vec();
-        let made = u32::try_from(now.as_secs()).unwrap_or(u32::MAX);
-        value.extend_from_slice(&made.to_be_bytes());
-        set.push(self.cookie(tag, URL_SAFE_NO_PAD.encode(value), self.lifetime));
+        set.push(self.cookie(tag, value(secret, now), self.lifetime));
         set
+    }
+
+    /// Keeps the secret of what succeeded, so that a reload finds it.
+    pub(super) fn keep(&self, tag: &str, secret: &[u8], made: Timestamp) -> String {
+        self.cookie(tag, value(secret, made), self.lifetime)
+    }
+
+    pub(super) fn count(&self, cookies: &[&[u8]]) -> usize {
+        self.named(cookies).count()
     }
 
     /// Drops the cookie of what ended.
@@ -110,6 +118,13 @@ impl TaggedCookies {
     }
 }
 
+fn value(secret: &[u8], made: Timestamp) -> String {
+    let mut value = secret.to_vec();
+    let made = u32::try_from(made.as_secs()).unwrap_or(u32::MAX);
+    value.extend_from_slice(&made.to_be_bytes());
+    URL_SAFE_NO_PAD.encode(value)
+}
+
 fn made_at(value: &str) -> Option<u32> {
     let bytes = URL_SAFE_NO_PAD.decode(value).ok()?;
     let (_, made) = bytes.split_last_chunk::<4>()?;
@@ -135,13 +150,27 @@ mod tests {
         for second in 0..16 {
             let now = Timestamp::from_secs(1_000 + second);
             let fields: Vec<&[u8]> = jar.iter().map(String::as_bytes).collect();
-            let set = cookies.begin(&format!("aaaaaa{second:02}"), &[7; 32], now, &fields);
+            let set = cookies.begin(&format!("aaaaaa{second:02}"), &[7; 32], now, &fields, 0);
             assert_eq!(set.len(), 1, "{second}");
             jar.push(set[0].split(';').next().unwrap().to_owned());
         }
         let fields: Vec<&[u8]> = jar.iter().map(String::as_bytes).collect();
-        let set = cookies.begin("bbbbbbbb", &[8; 32], Timestamp::from_secs(2_000), &fields);
+        let set = cookies.begin(
+            "bbbbbbbb",
+            &[8; 32],
+            Timestamp::from_secs(2_000),
+            &fields,
+            0,
+        );
         assert_eq!(set.len(), 2);
+        let crowded = cookies.begin(
+            "bbbbbbbb",
+            &[8; 32],
+            Timestamp::from_secs(2_000),
+            &fields,
+            2,
+        );
+        assert_eq!(crowded.len(), 4);
         assert!(
             set[0].starts_with("__Host-vestibule-h-aaaaaa00=;"),
             "{set:?}"

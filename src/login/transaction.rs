@@ -22,6 +22,8 @@ use crate::model::identity::ProviderId;
 
 /// How long a person may take at the provider.
 pub const LIFETIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+/// How long a browser keeps the secret of one that succeeded, for a reload.
+pub const KEPT_AFTERWARDS: std::time::Duration = std::time::Duration::from_secs(120);
 /// Cookies of one tag that are tried.
 const TRIED: usize = 4;
 const KIND: &str = "login-state";
@@ -48,6 +50,32 @@ pub(super) struct Transaction {
     /// The host that waits for this sign-in (`handoff`), still sealed.
     #[serde(rename = "h", default, skip_serializing_if = "Option::is_none")]
     pub hand_off: Option<String>,
+    #[serde(rename = "c", default)]
+    pub course: Course,
+}
+
+/// What happened before within the same sign-in: each thing that a sign-in
+/// may do by itself is done once. A new one keeps the attempt's id and gets
+/// everything else anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Course {
+    /// Begun anew because nobody knows what became of the first code.
+    #[serde(rename = "g", default, skip_serializing_if = "is_not")]
+    pub again: bool,
+    /// The provider refused `offline_access`.
+    #[serde(rename = "o", default, skip_serializing_if = "is_not")]
+    pub without_offline_access: bool,
+    /// The provider may ask the person nothing (`prompt=none`).
+    #[serde(rename = "s", default, skip_serializing_if = "is_not")]
+    pub silent: bool,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 /// The secrets of one transaction.
@@ -118,6 +146,7 @@ pub(super) fn open_state(
         .find(KeyId(*id))
         .ok_or(LoginError::UnknownState)?;
     let secrets = inner.cookies.secrets(cookies);
+    let secrets = secrets.chain(inner.recent_cookies.secrets(cookies));
     let ours = secrets.filter(|(found, _)| *found == tag).take(TRIED);
     for secret in ours.map(|(_, secret)| BrowserSecret { secret }) {
         let bound = binding(inner, tag, &secret);

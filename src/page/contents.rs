@@ -43,7 +43,7 @@ pub struct SwitchAccount {
 #[derive(Debug, Clone)]
 pub struct SignedOut {
     pub sign_in_href: String,
-    /// Other servers learn of it later (the store was out of reach).
+    /// The store is out of reach: other servers learn of it once it is back.
     pub elsewhere: bool,
 }
 
@@ -99,6 +99,10 @@ pub struct Problem<'a> {
     pub reason: &'a str,
     /// What an operator can look up: attempt id or request reference.
     pub reference: String,
+    /// The step of a sign-in that failed, beside the reference.
+    pub phase: Option<&'a str>,
+    /// The reason code of what lies behind: a second explanation.
+    pub because: Option<&'a str>,
     /// Buttons; the first one is the one to press.
     pub next: Vec<Action>,
     /// Said in words and as Retry-After.
@@ -117,6 +121,8 @@ impl<'a> Problem<'a> {
             status,
             reason,
             reference: reference.to_string(),
+            phase: None,
+            because: None,
             next: Vec::new(),
             retry_after: None,
             since: None,

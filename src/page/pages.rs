@@ -74,6 +74,7 @@ struct ProblemPage<'a> {
     page: &'a Problem<'a>,
     text: Text,
     since: Option<String>,
+    because: Option<&'static str>,
     wait: Option<String>,
 }
 
@@ -165,6 +166,9 @@ impl Pages {
             page,
             text,
             since: page.since.map(|since| language.since(since)),
+            because: page
+                .because
+                .map(|reason| reasons::text(language, reason, page.status).happened),
             wait: page.retry_after.map(|wait| language.wait(wait)),
         };
         let mut response = rendered(page.status, language, &[], &html);

@@ -19,6 +19,8 @@ pub struct AuthorizationRequest<'a> {
     pub pkce_verifier: &'a SecretString,
     /// `none` for a silent sign-in, `login` or `select_account` to force one.
     pub prompt: Option<&'a str>,
+    /// Leaves `offline_access` out, because the provider refused it.
+    pub without_offline_access: bool,
 }
 
 /// OpenID Connect Core 3.1.2.1 with RFC 7636.
@@ -27,7 +29,7 @@ pub fn authorization(
     metadata: &Metadata,
     request: &AuthorizationRequest<'_>,
 ) -> Url {
-    let scope = scopes(config, metadata);
+    let scope = scopes(config, metadata, request.without_offline_access);
     let challenge = challenge(request.pkce_verifier);
     let mut parameters = vec![
         ("response_type", "code"),
@@ -60,23 +62,32 @@ pub fn end_session(
     with_query(endpoint, &parameters)
 }
 
+/// Whether the scopes hold `offline_access`.
+pub fn asks_offline(config: &ProviderConfig, metadata: &Metadata) -> bool {
+    let scopes = scopes(config, metadata, false);
+    scopes.split(' ').any(|scope| scope == OFFLINE_ACCESS)
+}
+
+const OFFLINE_ACCESS: &str = "offline_access";
+
 /// `openid` first, each scope once, joined by one space.
-fn scopes(config: &ProviderConfig, metadata: &Metadata) -> String {
+fn scopes(config: &ProviderConfig, metadata: &Metadata, without_offline: bool) -> String {
     let offered = |scope: &str| metadata.scopes_supported.iter().any(|one| one == scope);
+    let never = without_offline || config.offline_access == OfflineAccess::Never;
     let offline = match config.offline_access {
-        OfflineAccess::Always => true,
+        OfflineAccess::Always => !never,
         OfflineAccess::Never => false,
-        OfflineAccess::Auto => offered("offline_access"),
+        OfflineAccess::Auto => !never && offered(OFFLINE_ACCESS),
     };
     let mut scopes = vec!["openid"];
     for scope in &config.scopes {
-        let barred = scope == "offline_access" && config.offline_access == OfflineAccess::Never;
+        let barred = scope == OFFLINE_ACCESS && never;
         if !barred && !scopes.contains(&scope.as_str()) {
             scopes.push(scope);
         }
     }
-    if offline && !scopes.contains(&"offline_access") {
-        scopes.push("offline_access");
+    if offline && !scopes.contains(&OFFLINE_ACCESS) {
+        scopes.push(OFFLINE_ACCESS);
     }
     scopes.join(" ")
 }

@@ -29,6 +29,9 @@ const HEARD_LATELY: Duration = Duration::from_secs(5);
 /// How long a sign-in waits for the word of a provider that was silent.
 const ASK_PATIENCE: Duration = Duration::from_secs(3);
 
+/// The claims of an ID token that passed every check.
+pub struct Verified(Map<String, Value>);
+
 /// A provider of the configuration and everything learnt about it.
 pub struct Provider {
     config: Arc<ProviderConfig>,
@@ -178,24 +181,48 @@ impl Provider {
         Ok(tokens)
     }
 
+    /// The ID token of a sign-in, checked; not yet asked: userinfo.
+    pub async fn verify(&self, tokens: &TokenSet, nonce: &str) -> Result<Verified, ProviderError> {
+        let token = tokens.id_token.as_ref().ok_or_else(|| {
+            ProviderError::local(Phase::IdToken, Class::IdToken(IdTokenFlaw::Missing))
+        })?;
+        let metadata = self.metadata().await?;
+        self.verified_claims(&metadata, token, tokens, Some(nonce))
+            .await
+            .map(Verified)
+    }
+
     /// Who the tokens of a sign-in are about: the ID token, and userinfo where
-    /// the ID token leaves a wanted claim out.
+    /// the ID token leaves a wanted claim out. Spends nothing, so it may be
+    /// tried again.
+    pub async fn identity_of(
+        &self,
+        tokens: &TokenSet,
+        verified: &Verified,
+    ) -> Result<Identity, ProviderError> {
+        let metadata = self.metadata().await?;
+        let mut claims = verified.0.clone();
+        if let Some(more) = self.more_claims(&metadata, tokens, &claims).await? {
+            claims::supplement(&self.config, &mut claims, more);
+        }
+        claims::identity(&self.config, &claims, self.clock.now())
+    }
+
+    #[cfg(test)]
     pub async fn identify(
         &self,
         tokens: &TokenSet,
         nonce: &str,
     ) -> Result<Identity, ProviderError> {
-        let token = tokens.id_token.as_ref().ok_or_else(|| {
-            ProviderError::local(Phase::IdToken, Class::IdToken(IdTokenFlaw::Missing))
-        })?;
-        let metadata = self.metadata().await?;
-        let mut claims = self
-            .verified_claims(&metadata, token, tokens, Some(nonce))
-            .await?;
-        if let Some(more) = self.more_claims(&metadata, tokens, &claims).await? {
-            claims::supplement(&self.config, &mut claims, more);
-        }
-        claims::identity(&self.config, &claims, self.clock.now())
+        let verified = self.verify(tokens, nonce).await?;
+        self.identity_of(tokens, &verified).await
+    }
+
+    /// Whether a sign-in asks for `offline_access`, so that one without it
+    /// would ask for less.
+    pub async fn asks_for_offline_access(&self) -> bool {
+        let metadata = self.metadata().await;
+        metadata.is_ok_and(|metadata| browser_urls::asks_offline(&self.config, &metadata))
     }
 
     /// Spends a refresh token, exactly once. What the answer leaves out stays

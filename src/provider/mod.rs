@@ -31,7 +31,7 @@ mod scripted;
 
 pub use breaker::Refusal;
 pub use browser_urls::AuthorizationRequest;
-pub use conversation::Provider;
+pub use conversation::{Provider, Verified};
 pub use error::{Class, IdTokenFlaw, Phase, ProviderError, Sent};
 pub use logout_token::{LogoutRequest, LogoutTokenError, REMEMBER as LOGOUT_TOKEN_REMEMBERED};
 pub use metadata::Metadata;

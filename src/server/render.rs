@@ -29,6 +29,10 @@ pub(super) struct Trouble {
     pub reason: &'static str,
     /// Request reference or attempt id.
     pub reference: String,
+    /// The step of a sign-in that failed.
+    pub phase: Option<&'static str>,
+    /// The reason code of what lies behind this one, for people to see.
+    pub because: Option<&'static str>,
     pub next: Vec<Action>,
     pub retry_after: Option<Duration>,
     /// Since when what is missing has been missing.
@@ -44,6 +48,8 @@ impl Trouble {
             status,
             reason,
             reference: reference.to_string(),
+            phase: None,
+            because: None,
             next: Vec::new(),
             retry_after: None,
             since: None,
@@ -80,7 +86,8 @@ impl Trouble {
 fn status(blame: Blame, reason: &str) -> StatusCode {
     match (blame, reason) {
         (_, "outcome_unknown") => StatusCode::GATEWAY_TIMEOUT,
-        (_, "login_denied") => StatusCode::FORBIDDEN,
+        (_, "login_denied" | "login_required") => StatusCode::FORBIDDEN,
+        (_, "login_loop") => StatusCode::TOO_MANY_REQUESTS,
         (_, "unknown_provider") => StatusCode::NOT_FOUND,
         (Blame::Client, _) => StatusCode::BAD_REQUEST,
         (
@@ -111,6 +118,8 @@ pub(super) fn problem(pages: &Pages, manner: Manner, mut trouble: Trouble) -> Re
                 status: trouble.status,
                 reason: trouble.reason,
                 reference: trouble.reference,
+                phase: trouble.phase,
+                because: trouble.because,
                 next: trouble.next,
                 retry_after: trouble.retry_after,
                 since: trouble.since,
@@ -138,6 +147,12 @@ fn json(trouble: &Trouble) -> Response<Body> {
         "reason": trouble.reason,
         "reference": trouble.reference,
     });
+    if let Some(phase) = trouble.phase {
+        body["phase"] = phase.into();
+    }
+    if let Some(because) = trouble.because {
+        body["because"] = because.into();
+    }
     if let Some(login_url) = &trouble.login_url {
         body["login_url"] = login_url.as_str().into();
     }

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use http::request::Parts as Head;
@@ -104,6 +105,8 @@ pub(super) struct Inner {
     /// The callback must not be a redirect where the cookie is Strict.
     pub(super) strict_cookie: bool,
     pub(super) start_limit: AddressLimit,
+    /// Whether the log was told that https arrives as plain http.
+    pub(super) plain_http_told: AtomicBool,
     open_lane_limit: AddressLimit,
     in_flight: InFlight,
     pub(super) tunnel_guard: TunnelGuard,
@@ -155,6 +158,7 @@ impl Service {
                 return_to: parts.return_to,
                 provider_names: parts.providers,
                 strict_cookie,
+                plain_http_told: AtomicBool::new(false),
                 start_limit: AddressLimit::new(
                     NonZeroU32::new(parts.limits.login_starts_per_minute)
                         .unwrap_or(NonZeroU32::MIN),

@@ -1,5 +1,6 @@
 //! Sending somebody to the sign-in, from wherever they came.
 
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::{HeaderMap, Response, StatusCode, header};
@@ -10,9 +11,12 @@ use super::render::{self, Manner, Trouble};
 use super::service::Inner;
 use crate::base::body::Body;
 use crate::base::fault::Fault;
-use crate::login::{LoginError, StartRequest};
+use crate::base::header_names::X_FORWARDED_PROTO;
+use crate::gate::Authentication;
+use crate::login::{Asking, LoginError, NotStarted, Phase, StartRequest};
 use crate::model::context::RequestContext;
 use crate::model::identity::ProviderId;
+use crate::model::origin::Scheme;
 use crate::page::ActionKind;
 
 /// What follows a sign-in.
@@ -36,6 +40,19 @@ impl<'a> From<&'a String> for After<'a> {
     }
 }
 
+/// A sign-in that is to begin.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Beginning<'a> {
+    pub(super) provider: &'a ProviderId,
+    pub(super) after: After<'a>,
+    pub(super) asking: Asking,
+    /// What the session of this browser ended for, where that is known.
+    pub(super) ended: Option<&'static str>,
+}
+
+/// Endings by age alone: the person is the same, and so is their provider.
+const AGED: [&str; 2] = ["access_token_ended", "identity_too_old"];
+
 /// Longer places to return to are forgotten; the person lands on "/".
 pub(super) const RETURN_TO_MAX: usize = 1024;
 
@@ -53,13 +70,31 @@ impl Inner {
         let public_host = self.is_public_host(&context.target.authority);
         let straight_on = self.straight_on();
         let hand_off = self.hand_off_host(context);
-        match entrance(
+        let entrance = entrance(
             manner.audience,
             redirect_allowed,
             straight_on,
             public_host,
             hand_off.as_deref(),
-        ) {
+        );
+        let at_home = matches!(
+            entrance,
+            Entrance::SignInPage | Entrance::Start | Entrance::Provider
+        );
+        if at_home && let Some(provider) = self.known_provider(context, headers, ended).await {
+            if !public_host {
+                let start = self.start_url(&return_to, Some(&provider));
+                return render::redirect(StatusCode::FOUND, &format!("{start}&quiet=1"));
+            }
+            let beginning = Beginning {
+                provider: &provider,
+                after: After::Place(&return_to),
+                asking: Asking::Nobody,
+                ended,
+            };
+            return self.begin(context, manner, headers, beginning).await;
+        }
+        match entrance {
             Entrance::HandOff(host) => {
                 let path = context.target.path_and_query.as_str();
                 let path = self.path_on(host, path);
@@ -87,24 +122,73 @@ impl Inner {
                 render::redirect(StatusCode::FOUND, &self.start_url(&return_to, None))
             }
             Entrance::Provider => {
-                let provider = self.only_provider();
-                self.begin(context, manner, headers, &provider, &return_to, None)
-                    .await
+                let beginning = Beginning {
+                    provider: &self.only_provider(),
+                    after: After::Place(&return_to),
+                    asking: Asking::Usually,
+                    ended,
+                };
+                self.begin(context, manner, headers, beginning).await
             }
         }
     }
 
+    /// The provider that signed this browser in, where only the age of its
+    /// session is the matter: it may well do so again without a question.
+    /// Never for strangers, who would be sent there twice.
+    pub(super) async fn known_provider(
+        &self,
+        context: &RequestContext,
+        headers: &HeaderMap,
+        ended: Option<&'static str>,
+    ) -> Option<ProviderId> {
+        if !ended.is_some_and(|reason| AGED.contains(&reason)) {
+            return None;
+        }
+        let cookies = cookie_fields(headers);
+        let scope = self.scope(context);
+        match self.gate.recognise(scope.as_deref(), &cookies).await {
+            Authentication::SignedIn { session, .. } => Some(session.identity.provider.clone()),
+            Authentication::Anonymous { .. } if self.provider_names.len() == 1 => {
+                Some(self.only_provider())
+            }
+            Authentication::Anonymous { .. } | Authentication::Unavailable { .. } => None,
+        }
+    }
+
+    /// What became of the session of a browser that signed in a moment ago.
+    async fn what_became(
+        &self,
+        context: &RequestContext,
+        cookies: &[&[u8]],
+        known: Option<&'static str>,
+    ) -> Option<&'static str> {
+        if known.is_some() || !self.login.signed_in_lately(cookies) {
+            return known;
+        }
+        let scope = self.scope(context);
+        match self.gate.recognise(scope.as_deref(), cookies).await {
+            Authentication::SignedIn { .. } => Some("session_still_there"),
+            Authentication::Anonymous { ended } => ended,
+            Authentication::Unavailable { reason, .. } => Some(reason),
+        }
+    }
+
     /// 302 to the provider, or the page that says why not.
-    pub(super) async fn begin<'a>(
+    pub(super) async fn begin(
         &self,
         context: &RequestContext,
         manner: Manner,
         headers: &HeaderMap,
-        provider: &ProviderId,
-        after: impl Into<After<'a>>,
-        prompt: Option<&'static str>,
+        beginning: Beginning<'_>,
     ) -> Response<Body> {
-        let after = after.into();
+        let Beginning {
+            provider,
+            after,
+            asking,
+            ended,
+        } = beginning;
+        self.warn_of_plain_http(context, headers);
         let own_proxy = self.contexts.trusts(context.client_addr);
         if !own_proxy && !self.start_limit.allows(context.client_addr) {
             let trouble = Trouble::new(
@@ -128,7 +212,8 @@ impl Inner {
                 return_to,
                 hand_off,
                 cookies: &cookies,
-                prompt,
+                asking,
+                ended: self.what_became(context, &cookies, ended).await,
             })
             .await;
         match started {
@@ -137,10 +222,9 @@ impl Inner {
                 render::set_cookies(&mut response, &started.set_cookies);
                 response
             }
-            Err(error) => {
-                let reference = context.reference.to_string();
-                log_start_failure(&reference, provider, &error);
-                self.login_problem(manner, &error, reference, after)
+            Err(NotStarted { error, attempt }) => {
+                log_start_failure(&attempt, provider, &error);
+                self.login_problem(manner, &error, Phase::Start, attempt, after)
             }
         }
     }
@@ -149,14 +233,43 @@ impl Inner {
         &self,
         manner: Manner,
         error: &LoginError,
+        phase: Phase,
         reference: String,
         after: After<'_>,
     ) -> Response<Body> {
-        let trouble = Trouble::of(error.blame(), error.reason(), reference)
+        let mut trouble = Trouble::of(error.blame(), error.reason(), reference)
             .retry_after(error.retry_after())
             .since(error.outage_since())
             .action(ActionKind::TryAgain, self.start_url(after, None));
+        trouble.phase = Some(phase.as_str());
+        if let LoginError::Loop { ended, .. } = error {
+            trouble.because = Some(ended);
+        }
         render::problem(&self.pages, manner, trouble)
+    }
+
+    /// Once: what people call `https` arrives as plain http, and nobody whom
+    /// we trust says that it was https before. Sign-ins work all the same,
+    /// because addresses are made of `public_url`.
+    fn warn_of_plain_http(&self, context: &RequestContext, headers: &HeaderMap) {
+        if self.public_url.scheme != Scheme::Https || self.plain_http_told.load(Relaxed) {
+            return;
+        }
+        let told_https = headers
+            .get_all(X_FORWARDED_PROTO)
+            .iter()
+            .any(|value| value == "https");
+        if (context.peer_trusted && told_https) || self.plain_http_told.swap(true, Relaxed) {
+            return;
+        }
+        tracing::warn!(
+            peer = %context.peer_addr,
+            peer_trusted = context.peer_trusted,
+            told_https,
+            "public_url is https, but requests arrive as plain http without an X-Forwarded-Proto \
+             that can be trusted; list the proxy in front in server.trusted_proxies and let it \
+             send X-Forwarded-Proto: https"
+        );
     }
 
     /// Where this request wanted to go, as a place to return to.
@@ -210,16 +323,19 @@ impl Inner {
     }
 }
 
-fn log_start_failure(reference: &str, provider: &ProviderId, error: &LoginError) {
+fn log_start_failure(attempt: &str, provider: &ProviderId, error: &LoginError) {
     if matches!(error, LoginError::UnknownProvider) {
         // The client's own text, of any length: no name for the log.
-        tracing::debug!(reference, "sign-in asked for a provider that is not there");
+        tracing::debug!(
+            login.attempt = attempt,
+            "sign-in asked for a provider that is not there"
+        );
         return;
     }
     let detail = error.to_string();
     tracing::warn!(
-        reference,
-        login.phase = "start",
+        login.attempt = attempt,
+        login.phase = Phase::Start.as_str(),
         provider.id = %provider,
         reason = error.reason(),
         detail,

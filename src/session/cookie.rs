@@ -17,8 +17,8 @@ use crate::model::origin::Scheme;
 /// The name that all our cookies share, after a prefix that browsers enforce.
 const STEM: &[u8] = b"vestibule";
 /// What may follow the stem: a sign-in under way, a hand-off under way, the
-/// mark of a person.
-const TAGGED: [&[u8]; 3] = [b"-t-", b"-h-", b"-p-"];
+/// mark of a person, what is left of a recent sign-in.
+const TAGGED: [&[u8]; 4] = [b"-t-", b"-h-", b"-p-", b"-r-"];
 /// A sibling host may toss cookies of our name (RFC 6265bis section 8.6):
 /// this many are looked at, so that the valid one is still found.
 const CANDIDATES: usize = 4;

@@ -94,6 +94,16 @@ fn every_page(pages: &Pages, language: Language) -> Vec<(&'static str, Response<
             ),
         ),
         (
+            "signed_out_elsewhere",
+            pages.signed_out(
+                language,
+                &SignedOut {
+                    sign_in_href: "/oauth2/sign_in".to_owned(),
+                    elsewhere: true,
+                },
+            ),
+        ),
+        (
             "sign_out_confirm",
             pages.sign_out_confirm(
                 language,
@@ -112,6 +122,7 @@ fn every_page(pages: &Pages, language: Language) -> Vec<(&'static str, Response<
                 Problem {
                     since: Some(Timestamp::from_secs(1_795_200_000)),
                     retry_after: Some(Duration::from_secs(5)),
+                    phase: Some("exchange"),
                     ..Problem::new(
                         StatusCode::SERVICE_UNAVAILABLE,
                         "provider_unreachable",
@@ -121,6 +132,16 @@ fn every_page(pages: &Pages, language: Language) -> Vec<(&'static str, Response<
                 .action(ActionKind::TryAgain, "/oauth2/start?rd=%2F")
                 .action(ActionKind::GoHome, "/"),
             ),
+        ),
+        (
+            "login_loop",
+            problem(Problem {
+                phase: Some("start"),
+                because: Some("session_unknown"),
+                retry_after: Some(Duration::from_secs(48)),
+                ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "login_loop", "7h3kq9x2mp")
+                    .action(ActionKind::TryAgain, "/oauth2/start?rd=%2F")
+            }),
         ),
         (
             "forbidden",

@@ -84,6 +84,36 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "身份提供方突然为此会话返回了另一个人的身份。为安全起见，会话已结束。",
             next: "请使用您想用的账号重新登录。",
         },
+        "provider_unavailable" => Text {
+            title: "您的身份提供方目前不接受登录",
+            happened: "负责验证身份的服务表示目前过载或正在维护。您的账号不受影响。",
+            next: "请稍后再试。",
+        },
+        "code_rejected" => Text {
+            title: "登录未能完成",
+            happened: "身份提供方没有接受它自己发出的应答。应答过旧或已被使用时会出现这种情况。",
+            next: "请重新开始登录。如果再次出现，请寻求帮助并附上下面这一行。",
+        },
+        "session_unknown" => Text {
+            title: "请重新登录",
+            happened: "本服务已经不认识您的浏览器出示的会话。",
+            next: "请重新登录以继续之前的操作。",
+        },
+        "session_signed_out" => Text {
+            title: "您已退出登录",
+            happened: "您的浏览器出示的会话已在此处或其他窗口中退出登录。",
+            next: "请重新登录以继续。",
+        },
+        "session_cookie_missing" => Text {
+            title: "您的浏览器没有出示会话",
+            happened: "您已经登录，但浏览器没有保存证明登录的 Cookie，或没有把它发送回来。",
+            next: "请允许本站使用 Cookie，然后重试。",
+        },
+        "session_still_there" => Text {
+            title: "您已经登录",
+            happened: "您一直处于登录状态，但有程序（例如此页面背后的应用）再次要求登录。",
+            next: "请返回应用。如果它再次要求登录，请告知本站的管理者。",
+        },
         "session_ended_by_idp" => Text {
             title: "您的会话已被结束",
             happened: "身份提供方结束了此会话，例如您在其他地方退出了登录。",

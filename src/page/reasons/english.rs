@@ -84,6 +84,36 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             happened: "Your identity provider suddenly named another person for this session. To be safe, the session was ended.",
             next: "Sign in again with the account that you want to use.",
         },
+        "provider_unavailable" => Text {
+            title: "Your identity provider takes no sign-ins right now",
+            happened: "The service that checks who you are says that it is overloaded or under repair for the moment. Your account is not affected.",
+            next: "Try again in a moment.",
+        },
+        "code_rejected" => Text {
+            title: "The sign-in could not be completed",
+            happened: "Your identity provider did not accept its own answer any more when we showed it. That happens when an answer is too old or was used before.",
+            next: "Start the sign-in again. If it happens again, ask for help and include the line below.",
+        },
+        "session_unknown" => Text {
+            title: "Please sign in again",
+            happened: "This service does not know the session any more that your browser showed.",
+            next: "Sign in again to go on where you were.",
+        },
+        "session_signed_out" => Text {
+            title: "You were signed out",
+            happened: "The session that your browser showed was signed out, here or in another window.",
+            next: "Sign in again to go on.",
+        },
+        "session_cookie_missing" => Text {
+            title: "Your browser did not show your session",
+            happened: "You were signed in, but your browser did not keep the cookie that proves it, or did not send it back.",
+            next: "Allow cookies for this site and try again.",
+        },
+        "session_still_there" => Text {
+            title: "You are signed in already",
+            happened: "You were signed in all the time, but something asked for another sign-in, for example the application behind this page.",
+            next: "Go back to the application. If it asks again, tell the people who run this site.",
+        },
         "session_ended_by_idp" => Text {
             title: "Your session was ended",
             happened: "Your identity provider ended this session, for example because you signed out somewhere else.",

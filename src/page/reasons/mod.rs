@@ -36,15 +36,35 @@ fn family(reason: &str) -> &str {
     match reason {
         "network_unreachable" | "breaker_open" => "provider_unreachable",
         "bad_response" | "discovery_failed" | "issuer_mismatch" => "provider_error",
-        "jwks_unknown_kid" => "id_token_invalid",
-        "refresh_reused" | "rotation_lost" | "upstream_grant_lost" | "session_expired" => {
-            "grant_expired_or_revoked"
+        "jwks_unknown_kid" | "response_issuer_mismatch" | "userinfo_subject_mismatch" => {
+            "id_token_invalid"
         }
-        "refresh_not_allowed" | "scope_rejected" => "client_credentials_rejected",
+        "refresh_reused"
+        | "rotation_lost"
+        | "upstream_grant_lost"
+        | "session_expired"
+        | "session_idle"
+        | "access_token_ended"
+        | "identity_too_old"
+        | "provider_removed" => "grant_expired_or_revoked",
+        "refresh_not_allowed"
+        | "scope_rejected"
+        | "redirect_uri_rejected"
+        | "client_not_allowed"
+        | "endpoint_refused"
+        | "provider_unsupported"
+        | "provider_configuration" => "client_credentials_rejected",
+        "interaction_required" => "login_required",
+        "provider_busy" => "provider_unavailable",
+        "too_many_sign_ins" => "too_many_requests",
+        "store_credentials_rejected" | "store_record_corrupt" | "session_record_corrupt" => {
+            "store_unavailable"
+        }
         "denied_by_rule" => "not_admitted",
         "claims_unknown" => "groups_unknown",
         _ if reason.starts_with("upstream_tls_") => "upstream_untrusted",
         _ if reason.starts_with("tls_") => "tls_failed",
+        _ if reason.starts_with("id_token_") => "id_token_invalid",
         _ => reason,
     }
 }
@@ -80,6 +100,32 @@ const CODES: &[&str] = &[
     "handoff_failed",
     "login_required",
     "provider_error",
+    "provider_unavailable",
+    "provider_busy",
+    "code_rejected",
+    "redirect_uri_rejected",
+    "client_not_allowed",
+    "endpoint_refused",
+    "provider_unsupported",
+    "provider_configuration",
+    "interaction_required",
+    "response_issuer_mismatch",
+    "userinfo_subject_mismatch",
+    "id_token_nonce",
+    "issuer_mismatch",
+    "store_credentials_rejected",
+    "store_record_corrupt",
+    "session_record_corrupt",
+    "session_unknown",
+    "session_signed_out",
+    "session_expired",
+    "session_idle",
+    "session_cookie_missing",
+    "session_still_there",
+    "access_token_ended",
+    "identity_too_old",
+    "provider_removed",
+    "too_many_sign_ins",
     "provider_unreachable",
     "network_unreachable",
     "outcome_unknown",

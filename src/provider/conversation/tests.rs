@@ -26,6 +26,7 @@ fn request<'a>(verifier: &'a SecretString) -> AuthorizationRequest<'a> {
         nonce: "n-1",
         pkce_verifier: verifier,
         prompt: None,
+        without_offline_access: false,
     }
 }
 
@@ -100,6 +101,13 @@ async fn sec_rp_18_and_57_the_authorization_request() {
         };
         let url = provider.authorization_url(&silent).await.unwrap();
         assert_eq!(url.as_str().contains("offline_access"), asked);
+        assert_eq!(provider.asks_for_offline_access().await, asked);
+        let less = AuthorizationRequest {
+            without_offline_access: true,
+            ..request(&verifier)
+        };
+        let less = provider.authorization_url(&less).await.unwrap();
+        assert!(!less.as_str().contains("offline_access"));
         assert!(url.as_str().ends_with("&prompt=none"));
     }
 }

@@ -8,12 +8,12 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
-use super::super::sign_in::{After, RETURN_TO_MAX, cookie_fields};
+use super::super::sign_in::{After, Beginning, RETURN_TO_MAX, cookie_fields};
 use super::parameter;
 use crate::base::body::Body;
 use crate::base::fault::Fault;
 use crate::gate::Authentication;
-use crate::login::{HandOffError, HandOffRequest, HandedOff, Wish};
+use crate::login::{Asking, HandOffError, HandOffRequest, HandedOff, Wish};
 use crate::model::context::{Audience, RequestContext};
 use crate::model::identity::ProviderId;
 use crate::page::ActionKind;
@@ -124,16 +124,34 @@ impl Inner {
                 self.hand_over(context, manner, &cookies, &host, &session, &wish)
                     .await
             }
-            Authentication::SignedIn { .. } | Authentication::Anonymous { .. } => {
+            who @ (Authentication::SignedIn { .. } | Authentication::Anonymous { .. }) => {
                 let after = After::HandOff(sealed);
                 let wanted = wish.provider.or(chosen.map(ProviderId));
-                let provider = match wanted {
+                let ended = match who {
+                    Authentication::Anonymous { ended } => ended,
+                    _ => None,
+                };
+                let known = self.known_provider(context, &head.headers, ended).await;
+                let known = known.filter(|known| {
+                    let wanted = wanted.as_ref();
+                    wanted.is_none_or(|wanted| wanted == known)
+                });
+                let asking = match &known {
+                    Some(_) => Asking::Nobody,
+                    None => Asking::Usually,
+                };
+                let provider = match known.or(wanted) {
                     Some(provider) => provider,
                     None if self.straight_on() => self.only_provider(),
                     None => return self.sign_in_page(manner, after, None),
                 };
-                self.begin(context, manner, &head.headers, &provider, after, None)
-                    .await
+                let beginning = Beginning {
+                    provider: &provider,
+                    after,
+                    asking,
+                    ended,
+                };
+                self.begin(context, manner, &head.headers, beginning).await
             }
             Authentication::Unavailable {
                 reason,

@@ -6,14 +6,14 @@ use hyper::body::Incoming;
 
 use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
-use super::super::sign_in::{After, cookie_fields};
+use super::super::sign_in::{After, Beginning, cookie_fields};
 use super::parameter;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
 use crate::base::header_names::{SEC_FETCH_DEST, SEC_FETCH_MODE, SEC_FETCH_SITE, SEC_PURPOSE};
 use crate::base::kill_point;
 use crate::gate::Authentication;
-use crate::login::{CallbackRequest, Failed, SignedIn};
+use crate::login::{Asking, CallbackRequest, CameBack, Failed, SignedIn};
 use crate::model::context::RequestContext;
 use crate::model::identity::ProviderId;
 use crate::page::{ActionKind, Choice, SignIn, SignInNotice, SwitchAccount};
@@ -56,6 +56,7 @@ impl Inner {
                 let notice = Some(SignInNotice::SignedOut);
                 let mut response = self.sign_in_page(manner, &return_to, notice);
                 render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
+                self.forget_rounds(head, &mut response);
                 response
             }
             Authentication::Anonymous { .. } if self.hand_off_host(context).is_some() => {
@@ -68,9 +69,13 @@ impl Inner {
                 self.start(context, manner, head).await
             }
             Authentication::Anonymous { ended: None } if self.straight_on() => {
-                let provider = self.only_provider();
-                self.begin(context, manner, &head.headers, &provider, &return_to, None)
-                    .await
+                let beginning = Beginning {
+                    provider: &self.only_provider(),
+                    after: After::Place(&return_to),
+                    asking: Asking::Usually,
+                    ended: None,
+                };
+                self.begin(context, manner, &head.headers, beginning).await
             }
             Authentication::Anonymous { ended } => {
                 let notice = ended.map(|_| SignInNotice::SessionEnded);
@@ -129,6 +134,7 @@ impl Inner {
                 if self.shows_a_ticket(context, head) {
                     render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
                 }
+                self.forget_rounds(head, &mut response);
                 response
             }
         }
@@ -141,10 +147,11 @@ impl Inner {
         head: &Head,
     ) -> Response<Body> {
         let query = context.target.query();
-        let (Ok(return_to), Ok(provider), Ok(switch), Ok(wish)) = (
+        let (Ok(return_to), Ok(provider), Ok(switch), Ok(quiet), Ok(wish)) = (
             parameter(query, "rd"),
             parameter(query, "provider"),
             parameter(query, "switch"),
+            parameter(query, "quiet"),
             parameter(query, "h"),
         ) else {
             return self.bad_request(context, manner);
@@ -174,16 +181,26 @@ impl Inner {
             None if self.provider_names.len() == 1 => self.only_provider(),
             None => return self.sign_in_page(manner, &return_to, None),
         };
-        let prompt = switch.map(|_| "login");
-        self.begin(
-            context,
-            manner,
-            &head.headers,
-            &provider,
-            &return_to,
-            prompt,
-        )
-        .await
+        let asking = match (switch, quiet) {
+            (Some(_), _) => Asking::Anew,
+            (None, Some(_)) if self.knows(context, head, &provider).await => Asking::Nobody,
+            (None, _) => Asking::Usually,
+        };
+        let beginning = Beginning {
+            provider: &provider,
+            after: After::Place(&return_to),
+            asking,
+            ended: None,
+        };
+        self.begin(context, manner, &head.headers, beginning).await
+    }
+
+    /// Whether this browser shows a session that the provider began.
+    async fn knows(&self, context: &RequestContext, head: &Head, provider: &ProviderId) -> bool {
+        let cookies = cookie_fields(&head.headers);
+        let scope = self.scope(context);
+        let who = self.gate.recognise(scope.as_deref(), &cookies).await;
+        matches!(who, Authentication::SignedIn { session, .. } if session.identity.provider == *provider)
     }
 
     pub(super) async fn callback(
@@ -204,8 +221,15 @@ impl Inner {
                 .and_then(|value| value.to_str().ok()),
         };
         match self.login.callback(request).await {
-            Ok(signed_in) => self.welcome(context, manner, &cookies, signed_in).await,
-            Err(failed) => self.login_failed(context, manner, failed),
+            CameBack::SignedIn(signed_in) => {
+                self.welcome(context, manner, &cookies, *signed_in).await
+            }
+            CameBack::Again(started) => {
+                let mut response = render::redirect(StatusCode::FOUND, started.location.as_str());
+                render::set_cookies(&mut response, &started.set_cookies);
+                response
+            }
+            CameBack::Failed(failed) => self.login_failed(context, manner, &cookies, *failed).await,
         }
     }
 
@@ -216,22 +240,36 @@ impl Inner {
         cookies: &[&[u8]],
         signed_in: SignedIn,
     ) -> Response<Body> {
-        // The session that this browser had is replaced, whoever's it was:
-        // nobody holds its ticket any more.
+        let mut ticket = signed_in.ticket;
         let before = match self
             .gate
             .recognise(self.scope(context).as_deref(), cookies)
             .await
         {
-            Authentication::SignedIn { session, ticket } => {
-                if ticket != signed_in.ticket
-                    && let Err(error) = self.logout.replace(&session).await
+            Authentication::SignedIn {
+                session,
+                ticket: shown,
+            } => {
+                // Another tab was faster: its session stays, because requests
+                // with its ticket are under way.
+                let (before, after) = (&session.identity, &signed_in.session.identity);
+                let stays = session.created_at >= signed_in.started_at
+                    && (&before.provider, &before.issuer, &before.subject)
+                        == (&after.provider, &after.issuer, &after.subject);
+                // Otherwise the one that this browser had is replaced, whoever's
+                // it was. Nobody holds the other ticket any more.
+                let superfluous = if stays { &signed_in.session } else { &session };
+                if shown != ticket
+                    && let Err(error) = self.logout.replace(superfluous).await
                 {
                     tracing::warn!(
                         reference = %context.reference,
                         reason = error.reason(),
-                        "the session before this sign-in could not be ended"
+                        "the other session of this browser could not be ended"
                     );
+                }
+                if stays {
+                    ticket = shown;
                 }
                 Some(session)
             }
@@ -253,30 +291,49 @@ impl Inner {
             render::redirect(StatusCode::SEE_OTHER, &return_to)
         };
         let mut set = signed_in.set_cookies;
-        set.push(self.session_cookie(context).set(&signed_in.ticket));
+        set.push(self.session_cookie(context).set(&ticket));
         set.extend(cleared);
         render::set_cookies(&mut response, &set);
         kill_point::at("login", "unanswered");
         response
     }
 
-    fn login_failed(
+    async fn login_failed(
         &self,
         context: &RequestContext,
         manner: Manner,
+        cookies: &[&[u8]],
         failed: Failed,
     ) -> Response<Body> {
         let return_to = self.safe_return_to(failed.return_to.as_deref());
-        let reference = failed
-            .attempt
-            .unwrap_or_else(|| context.reference.to_string());
         let after = match &failed.hand_off {
             Some(wish) => After::HandOff(wish),
             None => After::Place(&return_to),
         };
-        let mut response = self.login_problem(manner, &failed.error, reference, after);
-        render::set_cookies(&mut response, &failed.set_cookies);
-        response
+        if failed.had_succeeded() {
+            // A later sign-in of this browser took its place.
+            let scope = self.scope(context);
+            let who = self.gate.recognise(scope.as_deref(), cookies).await;
+            if matches!(who, Authentication::SignedIn { .. }) {
+                let place = match after {
+                    After::HandOff(_) => self.start_url(after, None),
+                    After::Place(place) => place.to_owned(),
+                };
+                return render::redirect(StatusCode::SEE_OTHER, &place);
+            }
+        }
+        let reference = failed
+            .attempt
+            .unwrap_or_else(|| context.reference.to_string());
+        self.login_problem(manner, &failed.error, failed.phase, reference, after)
+    }
+
+    /// Who signs out by hand goes in no circle.
+    pub(super) fn forget_rounds(&self, head: &Head, response: &mut Response<Body>) {
+        let cookies = cookie_fields(&head.headers);
+        if let Some(forgotten) = self.login.forget_rounds(&cookies) {
+            render::set_cookies(response, &[forgotten]);
+        }
     }
 
     pub(super) fn bad_request(&self, context: &RequestContext, manner: Manner) -> Response<Body> {

@@ -52,9 +52,11 @@ impl Inner {
             Authentication::SignedIn { session, ticket } => {
                 if by_own_will(head) {
                     let return_to = self.after_sign_out(context, return_to.as_deref());
-                    return self
+                    let mut response = self
                         .end_session(context, manner, &session, &return_to)
                         .await;
+                    self.forget_rounds(head, &mut response);
+                    return response;
                 }
                 self.pages.sign_out_confirm(
                     manner.language,
@@ -112,8 +114,11 @@ impl Inner {
             Err(response) => response,
             Ok((Some(session), return_to)) => {
                 let return_to = self.after_sign_out(context, return_to.as_deref());
-                self.end_session(context, manner, &session, &return_to)
-                    .await
+                let mut response = self
+                    .end_session(context, manner, &session, &return_to)
+                    .await;
+                self.forget_rounds(head, &mut response);
+                response
             }
             Ok((None, return_to)) => {
                 self.nobody_to_sign_out(context, manner, head, return_to.as_deref())
@@ -286,6 +291,7 @@ impl Inner {
     ) {
         if self.shows_a_ticket(context, head) {
             render::set_cookies(response, &[self.session_cookie(context).clear()]);
+            self.forget_rounds(head, response);
         }
     }
 
