@@ -157,6 +157,10 @@ impl Login {
     ) -> Result<Finished, Stopped> {
         let inner = &self.inner;
         let transaction = &opened.transaction;
+        let began = Instant::now();
+        let attempt = Attempt::new(&transaction.attempt, &transaction.provider);
+        let away = inner.clock.now().since(transaction.started_at);
+        attempt.passed(Phase::Authorize, away);
         let several = inner.providers.iter().count() > 1;
         if several != request.provider.is_some()
             || request
@@ -173,6 +177,7 @@ impl Login {
             .check_response_issuer(parameters.iss.as_deref())
             .await
             .map_err(|error| Stopped::at(Phase::Callback, error.into()))?;
+        attempt.passed(Phase::Callback, began.elapsed());
         let answer = match (&parameters.code, &parameters.error) {
             (Some(code), _) => Answer::Code(SecretString::from(code.clone().into_owned())),
             (None, error) => Answer::Refused(authorization_error(error.as_deref().unwrap_or(""))),

@@ -106,8 +106,6 @@ impl Inner {
         attempt: Attempt<'_>,
     ) -> Result<Finished, Stopped> {
         let course = work.transaction.course;
-        let now = self.clock.now();
-        attempt.passed(Phase::Authorize, now.since(work.transaction.started_at));
         let began = Instant::now();
         let turn = self.turn(&work.state).await;
         match turn.map_err(|error| Stopped::at(Phase::State, error))? {

@@ -291,44 +291,11 @@ fn digest_of(secret: &[u8; 32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::base::clock::Clock;
-    use crate::config;
-    use crate::login::Parts;
+    use crate::login::fixture::login;
     use crate::model::origin::{Authority, Scheme};
-    use crate::provider::Providers;
-    use crate::refresh::fixture::{Rig, scope, signed_in};
-    use crate::telemetry::Telemetry;
-
-    const CONFIG: &str = r#"server.public_url = "https://app.test"
-[provider.main]
-kind = "oidc"
-issuer = "https://id.test"
-client_id = "vestibule"
-[route.files]
-host = "files.test"
-upstream = "http://127.0.0.1:3000"
-access = "signed-in"
-"#;
-
-    fn login(rig: &Rig, clock: &Clock) -> Login {
-        let folder = tempfile::tempdir().unwrap();
-        let loaded = config::parse(CONFIG, "vestibule.toml", &[], folder.path()).unwrap();
-        let config = loaded.config;
-        let providers = Providers::new(&config.providers, &config.limits, clock.clone());
-        let parts = Parts {
-            providers: Arc::new(providers.unwrap()),
-            sessions: Arc::clone(&rig.sessions),
-            clock: clock.clone(),
-            telemetry: Telemetry::new(None),
-            home: scope(),
-            namespace: "n".into(),
-            control: tokio::runtime::Handle::current(),
-        };
-        Login::new(&config, parts)
-    }
+    use crate::refresh::fixture::signed_in;
 
     fn files() -> (Origin, Scope) {
         let host = Authority::parse("files.test").unwrap();

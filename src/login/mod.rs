@@ -9,6 +9,8 @@ mod attempt_log;
 mod callback;
 mod error;
 mod exchange;
+#[cfg(test)]
+mod fixture;
 mod handoff;
 mod rounds;
 mod single_use;

@@ -136,3 +136,115 @@ fn mac(inner: &Inner, key: &RingKey, body: &[u8]) -> [u8; MAC] {
     mac.copy_from_slice(&digest[..MAC]);
     mac
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::base::key_ring::KeyRing;
+    use crate::login::fixture::login_with;
+    use crate::refresh::fixture::{Rig, signed_in};
+
+    /// A browser that signs in at one replica or the other.
+    struct Jar {
+        field: String,
+    }
+
+    impl Jar {
+        fn rounds(&self, inner: &Inner) -> Rounds {
+            Rounds::read(inner, &[self.field.as_bytes()])
+        }
+
+        fn keep(&mut self, cookie: &str) {
+            cookie
+                .split(';')
+                .next()
+                .unwrap()
+                .clone_into(&mut self.field);
+        }
+
+        fn begin(&mut self, inner: &Inner) -> Result<(), Duration> {
+            if let Some(changed) = self.rounds(inner).begin()? {
+                let cookie = changed.cookie(inner);
+                self.keep(&cookie);
+            }
+            Ok(())
+        }
+
+        fn signed_in(&mut self, inner: &Inner) {
+            let cookie = self.rounds(inner).signed_in().cookie(inner);
+            assert!(cookie.starts_with("__Host-vestibule-r-loop="), "{cookie}");
+            assert!(
+                cookie.contains("Max-Age=60") && cookie.len() < 160,
+                "{cookie}"
+            );
+            self.keep(&cookie);
+        }
+    }
+
+    async fn rig() -> (Rig, Clock, Jar) {
+        let jar = Jar {
+            field: String::new(),
+        };
+        (signed_in(WINDOW).await, Clock::movable(), jar)
+    }
+
+    #[tokio::test]
+    async fn row_2_8_the_fourth_beginning_within_a_minute_is_a_circle_on_every_replica() {
+        let (rig, clock, mut jar) = rig().await;
+        let (old, new) = (KeyRing::generate(), KeyRing::generate());
+        let one = login_with(&rig, &clock, &format!("{old}{new}")).inner;
+        let two = login_with(&rig, &clock, &format!("{new}{old}")).inner;
+        for replica in [&one, &two, &one] {
+            jar.begin(replica).unwrap();
+            jar.signed_in(replica);
+            clock.advance(5_000);
+        }
+        let wait = jar.begin(&two).unwrap_err();
+        assert_eq!(wait, Duration::from_secs(45));
+        // Trying again changes nothing until the first one is a minute old.
+        clock.advance(44_000);
+        assert!(jar.begin(&two).is_err());
+        clock.advance(2_000);
+        assert!(jar.begin(&two).is_ok());
+    }
+
+    #[tokio::test]
+    async fn row_0_11_tabs_side_by_side_are_one_round() {
+        let (rig, clock, mut jar) = rig().await;
+        let inner = login_with(&rig, &clock, "").inner;
+        for _ in 0..8 {
+            jar.begin(&inner).unwrap();
+        }
+        for _ in 0..8 {
+            jar.signed_in(&inner);
+            clock.advance(1_000);
+        }
+        assert_eq!(jar.rounds(&inner).signed_in_at.len(), 1);
+        assert!(jar.begin(&inner).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_forged_or_foreign_count_counts_nothing() {
+        let (rig, clock, mut jar) = rig().await;
+        let (ours, others) = (
+            login_with(&rig, &clock, "").inner,
+            login_with(&rig, &clock, "").inner,
+        );
+        for _ in 0..3 {
+            jar.begin(&others).unwrap();
+            jar.signed_in(&others);
+        }
+        assert!(jar.begin(&others).is_err());
+        assert!(jar.begin(&ours).is_ok());
+        for _ in 0..3 {
+            jar.begin(&ours).unwrap();
+            jar.signed_in(&ours);
+        }
+        assert!(jar.begin(&ours).is_err());
+        for junk in ["", "=", "=AAAA", "=%%", "=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"] {
+            jar.field = format!("__Host-vestibule-r-loop{junk}");
+            assert!(jar.begin(&ours).is_ok(), "{junk}");
+        }
+    }
+}

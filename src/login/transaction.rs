@@ -192,3 +192,51 @@ fn binding<'a>(inner: &'a Inner, tag: &str, secret: &BrowserSecret) -> Bound<'a>
         name,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::login::fixture::login;
+    use crate::login::tagged_cookies;
+    use crate::refresh::fixture::signed_in;
+
+    #[tokio::test]
+    async fn row_0_6_unknown_foreign_and_expired_states_are_told_apart() {
+        let rig = signed_in(LIFETIME).await;
+        let clock = Clock::movable();
+        let inner = login(&rig, &clock).inner;
+        let (tag, secret) = (tagged_cookies::tag(), BrowserSecret::generate());
+        let course = Course {
+            again: true,
+            ..Course::default()
+        };
+        let transaction = Transaction {
+            attempt: "7h3kq9x2mp".to_owned(),
+            provider: ProviderId("main".to_owned()),
+            started_at: clock.now(),
+            return_to: "/x".to_owned(),
+            hand_off: None,
+            course,
+        };
+        let state = seal_state(&inner, inner.ring.writer(), &tag, &secret, &transaction);
+        let set = inner
+            .cookies
+            .begin(&tag, &secret.secret, clock.now(), &[], 0);
+        let field = set[0].split(';').next().unwrap().to_owned();
+        let kept = inner.recent_cookies.keep(&tag, &secret.secret, clock.now());
+        let kept = kept.split(';').next().unwrap().to_owned();
+
+        for field in [&field, &kept] {
+            let opened = open_state(&inner, &state, &[field.as_bytes()]).unwrap();
+            assert_eq!(opened.transaction.course, course);
+        }
+        let foreign = open_state(&inner, &state, &[]).err();
+        assert!(matches!(foreign, Some(LoginError::UnknownState)));
+        let unknown = open_state(&inner, "AAAAAAAAAAAAAAAAAAAA", &[field.as_bytes()]).err();
+        assert!(matches!(unknown, Some(LoginError::UnknownState)));
+        clock.advance(15 * 60 * 1000 + 1000);
+        let late = open_state(&inner, &state, &[field.as_bytes()]).err();
+        assert!(matches!(late, Some(LoginError::ExpiredState)));
+    }
+}

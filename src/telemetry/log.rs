@@ -76,7 +76,7 @@ where
     let layer = tracing_subscriber::fmt::layer().with_writer(out);
     let registry = tracing_subscriber::registry().with(filter);
     Ok(if json {
-        Box::new(registry.with(layer.json().flatten_event(true)))
+        Box::new(registry.with(layer.json().flatten_event(true).with_current_span(false)))
     } else {
         Box::new(registry.with(layer.with_ansi(color)))
     })

@@ -47,6 +47,8 @@ mod lanes;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod login_rows;
+#[cfg(test)]
 mod logs;
 #[cfg(test)]
 mod paths;

@@ -259,6 +259,11 @@ impl Browser {
             .unwrap_or_default()
     }
 
+    /// Loses the cookies of this name.
+    pub fn lose(&self, name: &str) {
+        self.jar.lock().expect("jar").remove(name);
+    }
+
     pub fn plant(&self, url: &str, name: &str, value: &str) {
         let url = Url::parse(url).expect("url");
         self.jar.lock().expect("jar").plant(&url, name, value);

@@ -214,7 +214,9 @@ fn authorize(shared: &Shared, script: &Script, request: &Recorded) -> Answer {
     let iss = (script.dialect.iss_parameter || script.iss_parameter.is_some()).then_some(iss);
     let state = Some(value("state"));
     let back = value("redirect_uri");
-    if let Some((error, description)) = &script.refuse {
+    let judged = script.judge.as_ref().and_then(|judge| judge(request));
+    let judged = judged.map(|error| (error.to_owned(), "as the script says".to_owned()));
+    if let Some((error, description)) = judged.as_ref().or(script.refuse.as_ref()) {
         let error = Some(error.clone());
         let description = Some(description.clone());
         return redirect(

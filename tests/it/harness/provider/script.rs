@@ -147,11 +147,16 @@ impl User {
 /// Changes head or payload of a JSON object before it goes out.
 pub type Alter = Arc<dyn Fn(&mut Map<String, Value>) + Send + Sync>;
 
+/// The error with which an authorization request is answered, if any.
+pub type Judge = Arc<dyn Fn(&Recorded) -> Option<&'static str> + Send + Sync>;
+
 pub struct Script {
     pub dialect: Dialect,
     pub user: User,
     /// Answers authorize with this error instead of a code.
     pub refuse: Option<(String, String)>,
+    /// The same, but it depends on the request.
+    pub judge: Option<Judge>,
     /// Seconds that an access token lives.
     pub access_lifetime: u64,
     /// Seconds in which a spent refresh token still answers.
@@ -184,6 +189,7 @@ impl Script {
             dialect,
             user: User::ann(),
             refuse: None,
+            judge: None,
             access_lifetime: 3600,
             grace: 0,
             signing,
@@ -200,6 +206,14 @@ impl Script {
             standing: HashMap::new(),
             recorded: Vec::new(),
         }
+    }
+
+    /// Authorization requests are judged by `judge` from now on.
+    pub fn judge(
+        &mut self,
+        judge: impl Fn(&Recorded) -> Option<&'static str> + Send + Sync + 'static,
+    ) {
+        self.judge = Some(Arc::new(judge));
     }
 
     /// Each ID token is changed by `alter` from now on.
