@@ -133,6 +133,10 @@ fn of_provider(reason: &str) -> Option<&'static str> {
             "the provider lost the key of its refresh tokens: keep its data over restarts (Gitea: the jwt folder). \
              People sign in once more"
         }
+        _ if reason.starts_with("logout_token_") => {
+            "the provider's back-channel logout is not what was agreed: compare provider.ID.client_id and the clocks, \
+             and look for somebody who replays or makes up logout tokens"
+        }
         _ => return None,
     })
 }
@@ -144,7 +148,7 @@ fn of_sign_in(reason: &str) -> Option<&'static str> {
             "the answer reached a browser that did not start this sign-in: cookies blocked, another browser, \
              a bookmark of the way through, or somebody else's link. See that server.public_url is the address that people use"
         }
-        "login_state_expired" => "the person took more than ten minutes; nothing to do",
+        "login_state_expired" => "the person took more than fifteen minutes; nothing to do",
         "login_spent" => "the page was loaded again; nothing to do, look at the first attempt",
         "login_denied" => {
             "the provider or the person said no: look whether the provider lets this person use this client"
@@ -152,12 +156,19 @@ fn of_sign_in(reason: &str) -> Option<&'static str> {
         "login_required" | "interaction_required" => {
             "the person has to answer something at the provider; nothing to do here"
         }
-        "login_under_way" => {
-            "two copies of one answer came at once and the first takes long: look why the provider or the store is slow"
-        }
         "login_loop" => {
             "sign-ins work and end at once: see that browsers keep the cookie (server.public_url, https, session.cookie_domain) \
              and look at the reason of the ended sessions"
+        }
+        "session_cookie_missing" => {
+            "the browser signed in and came back without its session cookie: see that server.public_url is the address \
+             that people use, that it is https, and that nothing in between drops Set-Cookie"
+        }
+        "session_still_there" => {
+            "the person was signed in all the time: something, perhaps the application, sends them to the sign-in again and again"
+        }
+        "too_many_sign_ins" => {
+            "one address began more sign-ins than limits.login_starts_per_minute: raise it, or list the proxy in front in server.trusted_proxies"
         }
         "handoff_failed" => {
             "the sign-in could not be taken to the other host: see that the host reaches this gateway and that cookies are allowed there"
