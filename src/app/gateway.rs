@@ -101,6 +101,7 @@ impl Gateway {
             clock.clone(),
             refresh::Settings {
                 identity_max_age: config.session.identity_max_age,
+                outage_grace: config.session.outage_grace,
                 provider_total: config.limits.provider_total,
             },
             control.clone(),

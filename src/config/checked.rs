@@ -82,6 +82,9 @@ pub struct Session {
     pub lifetime: Duration,
     pub idle_timeout: Duration,
     pub identity_max_age: Duration,
+    /// How long after the end of an access token its session goes on while
+    /// the provider is in trouble, on routes that do not pass the token on.
+    pub outage_grace: Duration,
     /// `session.cookie_domain`; `None` keeps the cookie on one host.
     pub cookie_domain: Option<String>,
     pub same_site: SameSite,
@@ -140,6 +143,9 @@ pub struct Provider {
     pub claims: ClaimNames,
     /// Never refresh earlier than this before the end of the access token.
     pub refresh_skew_max: Duration,
+    /// A token of unknown outcome may be sent again for so long; zero: only
+    /// once, when the access token has ended.
+    pub rotation_grace: Duration,
     /// Extra trust anchors (PEM) for calls to this provider.
     pub ca_file: Option<PathBuf>,
 }

@@ -2,12 +2,11 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 8] = [
+const KEYS: [&str; 7] = [
     "server.tls",
     "admin.socket",
     "admin.token_file",
     "session.max_stale",
-    "provider.ID.rotation_grace",
     "provider.ID.namespace",
     "access[].acr",
     "forward_auth",

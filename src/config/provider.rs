@@ -12,7 +12,7 @@ use super::address::checked_origin;
 use super::checked::{ClaimNames, EmailVerified, OfflineAccess, Provider};
 use super::issuer::{self, host_of, lets_anybody_register};
 use super::problems::Findings;
-use super::quantity::{RawDuration, duration};
+use super::quantity::{RawDuration, duration, duration_or_zero};
 use super::raw::{indexed, is_good_id};
 use super::secret_file::{Twin, either};
 use super::trust_anchor;
@@ -46,6 +46,8 @@ pub(super) struct RawProvider {
     claims: RawClaims,
     /// Tokens are renewed at most this long before their end.
     refresh_skew_max: Option<RawDuration>,
+    /// How long the provider takes a spent refresh token again.
+    rotation_grace: Option<RawDuration>,
     /// PEM file of certificates to trust besides the public ones.
     ca_file: Option<String>,
 }
@@ -182,6 +184,8 @@ fn one(
         five_minutes,
         findings,
     );
+    let rotation_grace =
+        duration_or_zero(raw.rotation_grace.as_ref(), &at("rotation_grace"), findings);
     let ca_file = trust_anchor::check(raw.ca_file.as_deref(), &at("ca_file"), base_dir, findings);
     if raw
         .name
@@ -227,6 +231,7 @@ fn one(
         },
         claims,
         refresh_skew_max,
+        rotation_grace,
         ca_file,
     })
 }

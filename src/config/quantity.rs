@@ -80,6 +80,16 @@ pub(super) fn duration(
     default
 }
 
+/// A length of time that may be zero, which is also the default: off.
+pub(super) fn duration_or_zero(
+    raw: Option<&RawDuration>,
+    key: &str,
+    findings: &mut Findings,
+) -> Duration {
+    let zero = |RawDuration(text): &RawDuration| multiplied(text, &TIME_UNITS) == Some(0);
+    duration(raw.filter(|raw| !zero(raw)), key, Duration::ZERO, findings)
+}
+
 /// A positive number of bytes, or `default` where nothing was written.
 pub(super) fn size(
     raw: Option<&RawSize>,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::checked::{SameSite, Session};
 use super::problems::Findings;
-use super::quantity::{RawDuration, duration};
+use super::quantity::{RawDuration, duration, duration_or_zero};
 use super::server::is_public_suffix;
 use crate::model::origin::{Authority, Origin};
 
@@ -26,6 +26,9 @@ pub(super) struct RawSession {
     idle_timeout: Option<RawDuration>,
     /// Claims older than this are read again from the provider.
     identity_max_age: Option<RawDuration>,
+    /// While the provider is in trouble, sessions without a valid access
+    /// token go on for this long.
+    outage_grace: Option<RawDuration>,
     /// Share the session with every host below this domain.
     cookie_domain: Option<String>,
     /// Which visits from other sites carry the session.
@@ -87,10 +90,13 @@ pub(super) fn check(
         "session.identity_max_age",
         HOUR,
     );
+    let outage_grace =
+        duration_or_zero(raw.outage_grace.as_ref(), "session.outage_grace", findings);
     Session {
         lifetime,
         idle_timeout,
         identity_max_age,
+        outage_grace,
         cookie_domain: cookie_domain(raw.cookie_domain.as_deref(), public_url, findings),
         same_site: match raw.same_site {
             Some(RawSameSite::Strict) => SameSite::Strict,

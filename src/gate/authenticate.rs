@@ -152,6 +152,7 @@ mod tests {
             lifetime: MINUTE * 60,
             idle_timeout: Duration::ZERO,
             identity_max_age: MINUTE,
+            outage_grace: Duration::ZERO,
             cookie_domain: None,
             same_site: SameSite::Lax,
         };
@@ -163,6 +164,7 @@ mod tests {
             rig.clock.clone(),
             Settings {
                 identity_max_age: MINUTE,
+                outage_grace: Duration::ZERO,
                 provider_total: MINUTE,
             },
             tokio::runtime::Handle::current(),

@@ -23,6 +23,9 @@ pub enum TellError {
     /// 403 until an operator releases the name.
     #[error("this {kind} belongs to another person, who brought it first")]
     Taken { kind: &'static str },
+    /// 503: the session goes on without it elsewhere, not where it is passed on.
+    #[error("the access token has ended and cannot be renewed now")]
+    AccessTokenEnded,
 }
 
 impl Fault for TellError {
@@ -31,6 +34,7 @@ impl Fault for TellError {
             Self::Inject(error) => error.blame(),
             Self::Session(error) => error.blame(),
             Self::Taken { .. } => Blame::Client,
+            Self::AccessTokenEnded => Blame::Provider,
         }
     }
 
@@ -39,6 +43,7 @@ impl Fault for TellError {
             Self::Inject(error) => error.reason(),
             Self::Session(error) => error.reason(),
             Self::Taken { .. } => "username_taken",
+            Self::AccessTokenEnded => "provider_unavailable",
         }
     }
 }
@@ -75,6 +80,9 @@ impl Gate {
             }
         }
         let tokens = if injection.wants_access_token() {
+            if !self.refresher.access_token_lives(session) {
+                return Err(TellError::AccessTokenEnded);
+            }
             Some(session.tokens()?)
         } else {
             None

@@ -34,7 +34,7 @@ pub fn judge(answer: &Answer, phase: Phase) -> Result<Map<String, Value>, Provid
         let class = Class::BadResponse("it is a redirect, which is never followed");
         return Err(fail(class, None));
     }
-    let Some(members) = members(answer) else {
+    let Some(members) = members(answer).map(nested) else {
         // Whatever is neither JSON nor a form was not written by a token
         // endpoint: an error page, a captive portal, half an answer.
         return Err(fail(Class::ProviderError, None));
@@ -44,8 +44,16 @@ pub fn judge(answer: &Answer, phase: Phase) -> Result<Map<String, Value>, Provid
             .get("error_description")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let class = class_of(code, &description.to_ascii_lowercase(), phase);
+        let says = description.to_ascii_lowercase();
+        let class = match code {
+            // Whoever is not let in at all has no grant that could be judged.
+            "unauthorized_client" if status.as_u16() == 401 => Class::ClientCredentialsRejected,
+            _ => class_of(code, &says, phase),
+        };
         return Err(fail(class, Some(detail(code, description))));
+    }
+    if members.get("ok") == Some(&Value::Bool(false)) {
+        return Err(fail(Class::BadResponse("an error without a code"), None));
     }
     if !status.is_success() {
         return Err(fail(Class::BadResponse("an error without a code"), None));
@@ -84,6 +92,25 @@ fn members(answer: &Answer) -> Option<Map<String, Value>> {
     known.then_some(members)
 }
 
+/// Slack answers `ok` and puts the tokens of a person into `authed_user`,
+/// with types of its own that are all used as bearer.
+fn nested(mut members: Map<String, Value>) -> Map<String, Value> {
+    let is_ok = members.get("ok") == Some(&Value::Bool(true));
+    if !is_ok || members.contains_key("error") {
+        return members;
+    }
+    if !members.contains_key("access_token")
+        && let Some(Value::Object(person)) = members.remove("authed_user")
+    {
+        members = person;
+    }
+    let kind = members.get("token_type").and_then(Value::as_str);
+    if matches!(kind, Some("user" | "bot")) {
+        members.insert("token_type".to_owned(), "bearer".into());
+    }
+    members
+}
+
 fn error_code(members: &Map<String, Value>) -> Option<&str> {
     match members.get("error")? {
         Value::String(code) if code.is_empty() => None,
@@ -97,22 +124,31 @@ fn class_of(code: &str, description: &str, phase: Phase) -> Class {
     let refresh = phase == Phase::Refresh;
     let says = |words: &[&str]| words.iter().any(|word| description.contains(word));
     match code {
-        "invalid_client" | "incorrect_client_credentials" => Class::ClientCredentialsRejected,
-        "unauthorized_client" if says(&["secret"]) => Class::ClientCredentialsRejected,
+        "invalid_client"
+        | "incorrect_client_credentials"
+        | "deleted_client"
+        | "invalid_client_id"
+        | "bad_client_secret" => Class::ClientCredentialsRejected,
+        "unauthorized_client" if says(&["secret", "client credentials"]) => {
+            Class::ClientCredentialsRejected
+        }
         "redirect_uri_mismatch" => Class::RedirectUriRejected,
         "invalid_scope" => Class::ScopeRejected,
         "server_error" | "temporarily_unavailable" => Class::ProviderError,
-        "slow_down" => Class::RateLimited,
+        "slow_down" | "ratelimited" => Class::RateLimited,
         "interaction_required" | "login_required" | "consent_required" => {
             Class::InteractionRequired
         }
-        "bad_refresh_token" => Class::GrantExpiredOrRevoked,
-        "bad_verification_code" => Class::CodeRejected,
+        "bad_refresh_token" | "invalid_refresh_token" | "token_revoked" | "token_expired" => {
+            Class::GrantExpiredOrRevoked
+        }
+        "bad_verification_code" | "invalid_code" | "code_already_used" => Class::CodeRejected,
+        "account_inactive" => Class::SessionEndedByIdp,
         "invalid_grant" if says(&["user disabled", "user is disabled", "account disabled"]) => {
             Class::SessionEndedByIdp
         }
         "invalid_grant" | "unauthorized_client"
-            if refresh && says(&["already used", "reuse", "already been used"]) =>
+            if refresh && says(&["already used", "reuse", "already been used", "stale token"]) =>
         {
             Class::RefreshReused
         }

@@ -235,7 +235,8 @@ impl Provider {
     }
 
     /// Who the person is now, after a refresh (Core 12.2): from a new ID
-    /// token, else from userinfo. `None` when nothing new was told. Another
+    /// token, else from userinfo. `None` when the provider told nothing new;
+    /// an error when it could not be asked. Another
     /// issuer, subject or audience is `SubjectChanged`: the session must end.
     pub async fn reidentify(
         &self,
@@ -263,11 +264,8 @@ impl Provider {
                     Err(error) if error.class == Class::UserinfoSubjectMismatch => {
                         return Err(changed());
                     }
-                    Err(error) => {
-                        // Half an identity would take groups away.
-                        self.note(&error);
-                        return Ok(None);
-                    }
+                    // Half an identity would take groups away.
+                    Err(error) => return Err(error),
                 }
                 let mut now = claims::identity(&self.config, &claims, self.clock.now())?;
                 now.provider_session = now
@@ -379,25 +377,13 @@ impl Provider {
                     ..error
                 });
             }
-            Err(error) => {
-                self.note(&error);
-                return Ok(None);
-            }
+            Err(error) => return Err(error),
         };
         let mut now = claims::identity(&self.config, &told, self.clock.now())?;
         now.provider_session = now
             .provider_session
             .or_else(|| before.provider_session.clone());
         Ok(covers(&self.config, &told, &now, before).then_some(now))
-    }
-
-    fn note(&self, error: &ProviderError) {
-        tracing::debug!(
-            provider.id = %self.config.id,
-            error.phase = error.phase.as_str(),
-            error.reason = error.class.reason(),
-            "the identity could not be read again"
-        );
     }
 }
 

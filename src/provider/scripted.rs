@@ -266,6 +266,7 @@ pub(super) fn config(issuer: &str) -> ProviderConfig {
             extra: Vec::new(),
         },
         refresh_skew_max: Duration::from_secs(300),
+        rotation_grace: Duration::ZERO,
         ca_file: None,
     }
 }

@@ -25,6 +25,7 @@ use oauth2::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::classify;
 use super::client::HttpClient;
@@ -39,6 +40,10 @@ use crate::model::tokens::TokenSet;
 /// refreshed, an hour where its end means signing in again.
 const LIFE_REFRESHABLE: Duration = Duration::from_secs(300);
 const LIFE_ALONE: Duration = Duration::from_secs(3600);
+/// A refresh is sent a second time, with the other client authentication,
+/// only if the first answer came within this: the caller's lease is longer
+/// than one call by more than so much.
+const AT_ONCE: Duration = Duration::from_secs(2);
 /// Longer lives are cut to this.
 const LIFE_MAX: u64 = 366 * 24 * 3600;
 
@@ -124,23 +129,37 @@ impl TokenEndpoint {
             Ok(tokens) => return Ok(tokens),
             Err(error) => error,
         };
-        let other = method.other();
-        let may_try = error.class == Class::ClientCredentialsRejected
-            && self.config.client_secret.is_some()
-            && other.listed(metadata);
-        if !may_try {
+        let Some(other) = self.other_method(metadata, method, &error) else {
             return Err(error);
-        }
+        };
         let tokens = self.exchange_with(metadata, exchange, other).await;
         if tokens.is_ok() {
-            self.proven.store(Some(Arc::new(other)));
-            tracing::warn!(
-                provider.id = %self.config.id,
-                auth.method = other.as_str(),
-                "the provider accepts only the other client authentication method; using it from now on"
-            );
+            self.prove(other);
         }
         tokens
+    }
+
+    /// The other way to authenticate, where it may help against `error`.
+    fn other_method(
+        &self,
+        metadata: &Metadata,
+        method: Method,
+        error: &ProviderError,
+    ) -> Option<Method> {
+        let other = method.other();
+        let may_help = error.class == Class::ClientCredentialsRejected
+            && self.config.client_secret.is_some()
+            && other.listed(metadata);
+        may_help.then_some(other)
+    }
+
+    fn prove(&self, method: Method) {
+        self.proven.store(Some(Arc::new(method)));
+        tracing::warn!(
+            provider.id = %self.config.id,
+            auth.method = method.as_str(),
+            "the provider accepts only the other client authentication method; using it from now on"
+        );
     }
 
     pub(super) async fn exchange_with(
@@ -175,17 +194,49 @@ impl TokenEndpoint {
 
     /// Spends the refresh token of `before`, exactly once: not even a refused
     /// connection is tried again here, the caller's intent record decides.
+    /// Only a provider that refuses the client at once, and so has not looked
+    /// at the token, is asked once more with the other listed way of
+    /// authenticating.
     pub async fn refresh(
         &self,
         metadata: &Metadata,
         before: &TokenSet,
+    ) -> Result<TokenSet, ProviderError> {
+        let began = Instant::now();
+        let method = self.method(metadata, Phase::Refresh)?;
+        let error = match self.refresh_with(metadata, before, method).await {
+            Ok(tokens) => return Ok(tokens),
+            Err(error) => error,
+        };
+        let Some(other) = self.other_method(metadata, method, &error) else {
+            return Err(error);
+        };
+        if began.elapsed() > AT_ONCE {
+            return Err(error);
+        }
+        match self.refresh_with(metadata, before, other).await {
+            Ok(tokens) => {
+                self.prove(other);
+                Ok(tokens)
+            }
+            Err(error) => Err(ProviderError {
+                attempts: error.attempts + 1,
+                ..error
+            }),
+        }
+    }
+
+    async fn refresh_with(
+        &self,
+        metadata: &Metadata,
+        before: &TokenSet,
+        method: Method,
     ) -> Result<TokenSet, ProviderError> {
         let phase = Phase::Refresh;
         let refresh_token = before.refresh_token.as_ref().ok_or_else(|| {
             ProviderError::local(phase, Class::GrantExpiredOrRevoked)
                 .with_detail("there is no refresh token")
         })?;
-        let method = self.method(metadata, phase)?;
         let client = self.oauth2_client(metadata, method, phase)?;
         let http = JudgingClient {
             client: &self.client,

@@ -12,10 +12,12 @@ impl Refresher {
         let due = self.inner.due(&session);
         let now = self.inner.clock.now();
         let header = &session.header;
-        if matches!(due, Due::Soon | Due::Now)
-            && header.retry_at <= now
-            && (due == Due::Now || header.intent_fp.is_none())
-        {
+        let may_begin = match due {
+            Due::Soon => self.inner.may_begin(&session, now),
+            Due::Now => header.retry_at <= now,
+            Due::No | Due::CannotRefresh { .. } => false,
+        };
+        if may_begin {
             self.launch(&session);
         }
         let claims_end = session
@@ -23,9 +25,9 @@ impl Refresher {
             .read_at
             .plus(self.inner.settings.identity_max_age);
         let usable = match due {
-            Due::No | Due::Soon => true,
+            Due::No | Due::Soon => self.inner.claims_asked_at(&session, now).is_none(),
             Due::Now => !wants_tokens && now < claims_end,
-            Due::CannotRefresh => false,
+            Due::CannotRefresh { .. } => false,
         };
         usable.then_some(session)
     }

@@ -9,6 +9,9 @@ use crate::session::sessions::Session;
 /// of their age limit, and never more often than this.
 const CLAIMS_PAUSE: Duration = Duration::from_secs(60);
 
+/// Why a session needs a new sign-in although its tokens are valid.
+pub(super) const IDENTITY_TOO_OLD: &str = "identity_too_old";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     No,
@@ -16,8 +19,11 @@ pub(super) enum Due {
     Soon,
     /// Nothing works before a refresh.
     Now,
-    /// No refresh token, and the claims are too old.
-    CannotRefresh,
+    /// No refresh token, and the access token has ended or the claims are
+    /// too old.
+    CannotRefresh {
+        reason: &'static str,
+    },
 }
 
 /// The limits that decide.
@@ -29,12 +35,18 @@ pub(super) struct Limits {
 
 pub(super) fn due(session: &Session, now: Timestamp, limits: Limits) -> Due {
     let header = &session.header;
-    let claims_end = session.identity.read_at.plus(limits.identity_max_age);
+    let claims_end = claims_end(session, limits);
     if header.rt_fp.is_none() {
-        return if now < header.access_exp.min(claims_end) {
-            Due::No
+        return if now >= header.access_exp {
+            Due::CannotRefresh {
+                reason: "access_token_ended",
+            }
+        } else if now >= claims_end {
+            Due::CannotRefresh {
+                reason: IDENTITY_TOO_OLD,
+            }
         } else {
-            Due::CannotRefresh
+            Due::No
         };
     }
     if now >= header.access_exp {
@@ -45,17 +57,14 @@ pub(super) fn due(session: &Session, now: Timestamp, limits: Limits) -> Due {
     if header.retry_at > Timestamp::default() || !header.intent_fp.is_none() {
         return Due::Soon;
     }
-    // Counted from the sign-in the tokens seem to live longer, so the window
-    // seems to open earlier: a cheap test that errs on the safe side.
-    let opens_at_first = session.refresh_from(session.created_at, limits.skew_max);
-    if now < opens_at_first.min(claims_end) {
-        return Due::No;
-    }
-    // Only now the seal is worth opening. A broken one is found by the
-    // refresh, which needs the tokens too.
-    let received_at = session
-        .tokens()
-        .map_or(session.created_at, |tokens| tokens.received_at);
+    let received_at = match header.received_at {
+        // An older release wrote it. A broken seal is found by the refresh,
+        // which needs the tokens too.
+        Timestamp(0) => session
+            .tokens()
+            .map_or(session.created_at, |tokens| tokens.received_at),
+        received_at => received_at,
+    };
     let window = session.refresh_from(received_at, limits.skew_max);
     // Without this a provider that tells nothing new would be asked for new
     // tokens by every request, once the claims are too old.
@@ -67,7 +76,13 @@ pub(super) fn due(session: &Session, now: Timestamp, limits: Limits) -> Due {
     }
 }
 
-fn claims_pause(identity_max_age: Duration) -> Duration {
+/// When the claims get too old.
+pub(super) fn claims_end(session: &Session, limits: Limits) -> Timestamp {
+    session.identity.read_at.plus(limits.identity_max_age)
+}
+
+/// How long a provider that told nothing new is not asked again.
+pub(super) fn claims_pause(identity_max_age: Duration) -> Duration {
     (identity_max_age / 10)
         .max(CLAIMS_PAUSE)
         .min(identity_max_age)
@@ -99,7 +114,9 @@ mod tests {
         /// A refresh that worked, without new claims.
         async fn refreshed(&mut self, text: &str, life: Duration) {
             let owner = Owner([7; 16]);
-            let claim = self.sessions.claim(&self.session, owner, MINUTE, true);
+            let claim = self
+                .sessions
+                .claim(&self.session, owner, MINUTE, true, Duration::ZERO);
             assert_eq!(claim.await.unwrap(), Claimed::Granted);
             let renewed = tokens(&self.clock, text, life);
             let spent = self.session.header.rt_fp;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::fault::Fault;
+use crate::base::random;
 use crate::provider::{Class, ProviderError, Sent};
 use crate::session::sessions::Session;
 
@@ -39,9 +40,26 @@ const CLASSES: &[&str] = &[
     "outcome_unknown",
     "tls_error",
     "provider_unreachable",
+    "rotation_lost",
+    "provider_busy",
 ];
 
 impl FailClass {
+    pub(super) const NONE: Self = Self(0);
+    const REFRESH_NOT_ALLOWED: Self = Self(5);
+    const SCOPE_REJECTED: Self = Self(6);
+    pub(super) const ROTATION_LOST: Self = Self(12);
+    pub(super) const PROVIDER_BUSY: Self = Self(13);
+
+    /// Waiting helps nobody: when the access token has ended, only a new
+    /// sign-in gives another.
+    pub(super) fn ends_with_access_token(self) -> bool {
+        matches!(
+            self,
+            Self::REFRESH_NOT_ALLOWED | Self::SCOPE_REJECTED | Self::ROTATION_LOST
+        )
+    }
+
     pub fn of(error: &ProviderError) -> Self {
         let reason = error.reason();
         let known = CLASSES.iter().position(|class| *class == reason);
@@ -76,14 +94,32 @@ impl Effect {
             Class::GrantExpiredOrRevoked
             | Class::RefreshReused
             | Class::UpstreamGrantLost
-            | Class::ScopeRejected
             | Class::SubjectChanged
             | Class::SessionEndedByIdp
             | Class::InteractionRequired => Self::Ends,
-            Class::RefreshNotAllowed => Self::EndsWithAccessToken,
+            // A refresh asks for no scope, so there is nothing to leave out
+            // and try again: the client may no longer have what it was given.
+            Class::RefreshNotAllowed | Class::ScopeRejected => Self::EndsWithAccessToken,
             _ => Self::Keeps,
         }
     }
+}
+
+/// What only an operator can cure is asked for again once in this time.
+const SLOW: Duration = Duration::from_secs(60);
+
+/// How long everybody waits after a failure that follows `failures` others.
+pub(super) fn pause(error: &ProviderError, failures: u8) -> Duration {
+    match error.class {
+        Class::ClientCredentialsRejected | Class::RefreshNotAllowed | Class::ScopeRejected => SLOW,
+        _ => back_off(error.retry_after, u32::from(failures)),
+    }
+}
+
+/// Up to a tenth more, so that those who were sent away together do not come
+/// back together.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause + pause.mul_f64(f64::from(random::bytes::<1>()[0]) / 2560.0)
 }
 
 /// The provider certainly did not use the refresh token up: nothing was sent,
@@ -101,7 +137,7 @@ pub(super) fn token_is_unspent(error: &ProviderError) -> bool {
 
 /// How long everybody waits after the n-th failure in a row: what the
 /// provider asked for (at most 5 minutes), else 1, 2, 4 … 30 s.
-pub(super) fn back_off(asked: Option<Duration>, failures: u32) -> Duration {
+fn back_off(asked: Option<Duration>, failures: u32) -> Duration {
     match asked {
         Some(asked) => asked.clamp(Duration::from_secs(1), Duration::from_secs(300)),
         None => Duration::from_secs(1 << failures.min(5)).min(Duration::from_secs(30)),
@@ -122,10 +158,26 @@ mod tests {
     }
 
     #[test]
+    fn jitter_adds_at_most_a_tenth() {
+        let second = Duration::from_secs(1);
+        for _ in 0..200 {
+            let pause = jittered(second);
+            assert!(pause >= second && pause < second.mul_f64(1.1), "{pause:?}");
+        }
+    }
+
+    #[test]
     fn stored_classes_keep_their_numbers() {
         assert_eq!(FailClass(3).reason(), "rate_limited");
         assert_eq!(FailClass(4).reason(), "client_credentials_rejected");
         assert_eq!(FailClass(9).reason(), "outcome_unknown");
+        assert_eq!(FailClass::ROTATION_LOST.reason(), "rotation_lost");
+        assert_eq!(FailClass::PROVIDER_BUSY.reason(), "provider_busy");
+        assert_eq!(FailClass::SCOPE_REJECTED.reason(), "scope_rejected");
+        assert_eq!(
+            FailClass::REFRESH_NOT_ALLOWED.reason(),
+            "refresh_not_allowed"
+        );
         assert_eq!(FailClass(0).reason(), "provider_error");
         assert_eq!(FailClass(200).reason(), "provider_error");
     }

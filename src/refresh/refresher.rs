@@ -9,18 +9,21 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::alert::Alerts;
 use super::due::{self, Due};
 use super::flight::{Boarding, Flights, Pilot};
-use super::outcome::{Effect, FailClass, Freshness, back_off, token_is_unspent};
+use super::outcome::{FailClass, Freshness};
+use super::pace::{Pace, Turn};
+use super::untold::Untold;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::Fault;
 use crate::base::kill_point;
 use crate::base::random;
 use crate::model::tokens::TokenSet;
-use crate::provider::{Provider, ProviderError, Providers};
+use crate::provider::{Provider, Providers};
 use crate::session::record::Owner;
 use crate::session::sessions::{Ending, Found, Session, SessionError, Sessions};
-use crate::session::store::{Claimed, Committed, Release, StoreError};
+use crate::session::store::{Claimed, Committed, StoreError};
 use crate::telemetry::Telemetry;
 
 /// The shortest lease of a claim.
@@ -37,6 +40,9 @@ const SEND_WITHIN: Duration = Duration::from_secs(2);
 pub struct Settings {
     /// Claims older than this are read again.
     pub identity_max_age: Duration,
+    /// How long a session goes on without a valid access token while the
+    /// provider is in trouble.
+    pub outage_grace: Duration,
     /// The deadline of one call of a provider.
     pub provider_total: Duration,
 }
@@ -56,10 +62,13 @@ pub struct Refresher {
 pub(super) struct Inner {
     pub(super) sessions: Arc<Sessions>,
     providers: Arc<Providers>,
-    telemetry: Telemetry,
+    pub(super) telemetry: Telemetry,
     pub(super) clock: Clock,
     pub(super) settings: Settings,
     flights: Flights,
+    pub(super) pace: Pace,
+    pub(super) alerts: Alerts,
+    pub(super) untold: Untold,
     control: Handle,
 }
 
@@ -81,6 +90,9 @@ impl Refresher {
                 clock,
                 settings,
                 flights: Flights::default(),
+                pace: Pace::default(),
+                alerts: Alerts::default(),
+                untold: Untold::default(),
                 control,
             }),
         }
@@ -89,19 +101,34 @@ impl Refresher {
     /// Returns at once unless the access token has ended; then it waits, at
     /// most 5 s, for the one refresh of this session.
     pub async fn ensure_fresh(&self, session: Session) -> Freshness {
-        match self.inner.due(&session) {
-            Due::No => Freshness::Fresh(session),
-            Due::CannotRefresh => Freshness::Ended {
-                reason: "access_token_ended",
+        let inner = &self.inner;
+        let now = inner.clock.now();
+        let due = match inner.due(&session) {
+            due @ (Due::No | Due::Soon) => match inner.claims_asked_at(&session, now) {
+                None => due,
+                Some(asked_at) if now < asked_at.plus(inner.claims_pause()) => {
+                    return Freshness::Ended {
+                        reason: due::IDENTITY_TOO_OLD,
+                    };
+                }
+                // Long enough ago to ask again, and worth waiting for.
+                Some(_) => Due::Now,
             },
+            due => due,
+        };
+        match due {
+            Due::No => Freshness::Fresh(session),
+            Due::CannotRefresh { reason } => Freshness::Ended { reason },
             Due::Soon => {
-                // A token of unknown outcome gets its last try when the old
-                // access token ends; until then nobody may send it.
-                let header = &session.header;
-                if header.retry_at <= self.inner.clock.now() && header.intent_fp.is_none() {
+                if inner.may_begin(&session, now) {
                     self.launch(&session);
                 }
                 Freshness::Fresh(session)
+            }
+            Due::Now if session.header.retry_at > now => {
+                let class = FailClass(session.header.fail_class);
+                let retry_at = session.header.retry_at;
+                inner.held(session, retry_at, class)
             }
             Due::Now => {
                 let mut result = self.launch(&session);
@@ -109,10 +136,15 @@ impl Refresher {
                 match landed {
                     Ok(Ok(freshness)) => freshness.clone().unwrap_or_else(still_under_way),
                     // The task ended without a word, or takes longer.
-                    Ok(Err(_)) | Err(_) => still_under_way(),
+                    Ok(Err(_)) | Err(_) => inner.not_landed(session),
                 }
             }
         }
+    }
+
+    /// Whether the access token of `session` may still be passed on.
+    pub fn access_token_lives(&self, session: &Session) -> bool {
+        self.inner.clock.now() < session.header.access_exp
     }
 
     /// Refreshes under way in this process.
@@ -139,7 +171,7 @@ impl Refresher {
     }
 }
 
-fn still_under_way() -> Freshness {
+pub(super) fn still_under_way() -> Freshness {
     Freshness::Unavailable {
         reason: "refresh_under_way",
         retry_after: Duration::from_secs(1),
@@ -148,23 +180,56 @@ fn still_under_way() -> Freshness {
 
 impl Inner {
     pub(super) fn due(&self, session: &Session) -> Due {
+        due::due(session, self.clock.now(), self.limits(session))
+    }
+
+    pub(super) fn limits(&self, session: &Session) -> due::Limits {
         let skew_max = self
             .providers
             .get(&session.identity.provider)
             .map_or(Duration::from_secs(300), |provider| {
                 provider.config().refresh_skew_max
             });
-        let limits = due::Limits {
+        due::Limits {
             identity_max_age: self.settings.identity_max_age,
             skew_max,
-        };
-        due::due(session, self.clock.now(), limits)
+        }
+    }
+
+    fn rotation_grace(&self, session: &Session) -> Duration {
+        self.providers
+            .get(&session.identity.provider)
+            .map_or(Duration::ZERO, |provider| provider.config().rotation_grace)
+    }
+
+    /// Whether a refresh that nobody waits for may begin. A token of unknown
+    /// outcome gets its last try when the old access token ends; until then
+    /// only the provider's grace allows to send it.
+    pub(super) fn may_begin(&self, session: &Session, now: Timestamp) -> bool {
+        let header = &session.header;
+        let in_grace = || now < header.sent_at.plus(self.rotation_grace(session));
+        header.retry_at <= now
+            && (header.intent_fp.is_none() || (header.lease_until <= now && in_grace()))
+    }
+
+    /// When the provider was asked for newer claims in vain, where they are
+    /// too old by now.
+    pub(super) fn claims_asked_at(&self, session: &Session, now: Timestamp) -> Option<Timestamp> {
+        if now < due::claims_end(session, self.limits(session)) {
+            return None;
+        }
+        self.untold.asked_at(session)
+    }
+
+    fn claims_pause(&self) -> Duration {
+        due::claims_pause(self.settings.identity_max_age)
     }
 
     /// One refresh, from the first look to the last retry of its commit.
     async fn fly(&self, session: Session, pilot: &Pilot) -> Freshness {
         let started = Instant::now();
         let lease = self.settings.lease();
+        let grace = self.rotation_grace(&session);
         if let Some(provider) = self.providers.get(&session.identity.provider)
             && let Err(error) = provider.metadata().await
         {
@@ -173,6 +238,7 @@ impl Inner {
             tracing::debug!(reason = error.reason(), "no metadata for a refresh");
         }
         let mut session = session;
+        let mut has_turn = false;
         loop {
             // Somebody may have been faster than the request that asked.
             session = match self.sessions.reload(&session).await {
@@ -182,17 +248,33 @@ impl Inner {
             };
             let last_try = match self.due(&session) {
                 Due::No => return Freshness::Fresh(session),
-                Due::CannotRefresh => {
-                    return Freshness::Ended {
-                        reason: "access_token_ended",
-                    };
-                }
+                Due::CannotRefresh { reason } => return Freshness::Ended { reason },
                 Due::Soon => false,
                 Due::Now => true,
             };
+            let now = self.clock.now();
+            let header = &session.header;
+            if header.retry_at > now {
+                let (retry_at, class) = (header.retry_at, FailClass(header.fail_class));
+                return self.held(session, retry_at, class);
+            }
+            if !has_turn {
+                has_turn = true;
+                match self.pace.turn(&session.identity.provider, now) {
+                    Turn::Now => {}
+                    Turn::After(wait) => {
+                        sleep(wait).await;
+                        continue;
+                    }
+                    Turn::Held { until, class } => return self.held(session, until, class),
+                }
+            }
             let owner = Owner(random::bytes());
             let claimed_at = Instant::now();
-            let claimed = self.sessions.claim(&session, owner, lease, last_try).await;
+            let claimed = self
+                .sessions
+                .claim(&session, owner, lease, last_try, grace)
+                .await;
             match claimed {
                 Err(error) => return store_unavailable(&error),
                 Ok(Claimed::Granted) => {
@@ -202,15 +284,15 @@ impl Inner {
                 Ok(Claimed::Superseded) => {}
                 Ok(Claimed::Busy { .. }) => {
                     if started.elapsed() > lease {
-                        return still_under_way();
+                        return self.not_landed(session);
                     }
-                    let jitter = u64::from(random::bytes::<1>()[0]) / 4;
+                    let jitter = u64::from(random::bytes::<1>()[0]) / 2;
                     sleep(Duration::from_millis(50 + jitter)).await;
                 }
                 Ok(Claimed::BackOff {
                     retry_at,
                     fail_class,
-                }) => return self.wait_until(session, retry_at, FailClass(fail_class)),
+                }) => return self.held(session, retry_at, FailClass(fail_class)),
                 Ok(Claimed::Unknown { .. }) => {
                     if !last_try {
                         // The old access token works; the last try comes at
@@ -237,7 +319,7 @@ impl Inner {
         pilot: &Pilot,
     ) -> Freshness {
         let Some(provider) = self.providers.get(&session.identity.provider) else {
-            self.release(&session, owner, true, self.clock.now(), FailClass(0))
+            self.release(&session, owner, true, self.clock.now(), FailClass::NONE)
                 .await;
             return Freshness::Ended {
                 reason: "provider_removed",
@@ -246,13 +328,13 @@ impl Inner {
         let tokens = match session.tokens() {
             Ok(tokens) => tokens,
             Err(error) => {
-                self.release(&session, owner, true, self.clock.now(), FailClass(0))
+                self.release(&session, owner, true, self.clock.now(), FailClass::NONE)
                     .await;
                 return store_unavailable(&error);
             }
         };
         if claimed_at.elapsed() > SEND_WITHIN {
-            self.release(&session, owner, true, self.clock.now(), FailClass(0))
+            self.release(&session, owner, true, self.clock.now(), FailClass::NONE)
                 .await;
             return still_under_way();
         }
@@ -260,7 +342,10 @@ impl Inner {
         let answer = provider.refresh(&tokens).await;
         kill_point::at("refresh", "answered");
         match answer {
-            Ok(renewed) => self.keep(provider, session, renewed, pilot).await,
+            Ok(renewed) => {
+                self.worked(provider.id());
+                self.keep(provider, session, renewed, pilot).await
+            }
             Err(error) => self.failed(session, owner, &error).await,
         }
     }
@@ -323,95 +408,15 @@ impl Inner {
             store_unavailable(error)
         }
     }
-
-    async fn failed(&self, session: Session, owner: Owner, error: &ProviderError) -> Freshness {
-        let provider = &session.identity.provider;
-        self.telemetry.refresh(error.reason(), &provider.0);
-        tracing::warn!(
-            reason = error.reason(),
-            provider.id = %provider,
-            session.reference = session.id.reference(),
-            "refresh failed"
-        );
-        let effect = Effect::of(error);
-        match effect {
-            Effect::Ends => {
-                // A lost race looks the same: whoever won has stored a newer
-                // token by now, or is about to.
-                match self.sessions.reload(&session).await {
-                    Ok(Found::Live(current)) if current.header.rt_fp != session.header.rt_fp => {
-                        Freshness::Fresh(current)
-                    }
-                    Ok(Found::Live(current)) => self.end(current, error.reason()).await,
-                    Ok(Found::Ended(ending)) => ended(ending),
-                    Err(error) => store_unavailable(&error),
-                }
-            }
-            Effect::EndsWithAccessToken if self.clock.now() >= session.header.access_exp => {
-                self.end(session, error.reason()).await
-            }
-            Effect::EndsWithAccessToken | Effect::Keeps => {
-                let failures = u32::from(session.header.fail_class != 0) * 2;
-                let retry_at = self.clock.now().plus(back_off(error.retry_after, failures));
-                let class = FailClass::of(error);
-                let not_spent = token_is_unspent(error);
-                self.release(&session, owner, not_spent, retry_at, class)
-                    .await;
-                self.wait_until(session, retry_at, class)
-            }
-        }
-    }
-
-    fn wait_until(&self, session: Session, retry_at: Timestamp, class: FailClass) -> Freshness {
-        let now = self.clock.now();
-        if now < session.header.access_exp {
-            return Freshness::Fresh(session);
-        }
-        Freshness::Unavailable {
-            reason: class.reason(),
-            retry_after: retry_at.since(now).max(Duration::from_secs(1)),
-        }
-    }
-
-    pub(super) async fn end(&self, session: Session, reason: &'static str) -> Freshness {
-        match self.sessions.revoke(&session).await {
-            Ok(()) => Freshness::Ended { reason },
-            Err(error) => store_unavailable(&error),
-        }
-    }
-
-    async fn release(
-        &self,
-        session: &Session,
-        owner: Owner,
-        clear_intent: bool,
-        retry_at: Timestamp,
-        class: FailClass,
-    ) {
-        let release = Release {
-            owner,
-            clear_intent,
-            retry_at,
-            fail_class: class.0,
-        };
-        if let Err(error) = self.sessions.release(session, release).await {
-            // The lease runs out by itself.
-            tracing::warn!(
-                reason = error.reason(),
-                session.reference = session.id.reference(),
-                "refresh lease could not be released"
-            );
-        }
-    }
 }
 
-fn ended(ending: Ending) -> Freshness {
+pub(super) fn ended(ending: Ending) -> Freshness {
     Freshness::Ended {
         reason: ending.reason(),
     }
 }
 
-fn store_unavailable(error: &SessionError) -> Freshness {
+pub(super) fn store_unavailable(error: &SessionError) -> Freshness {
     Freshness::Unavailable {
         reason: error.reason(),
         retry_after: Duration::from_secs(2),

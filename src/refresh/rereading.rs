@@ -1,6 +1,7 @@
 //! Who somebody is may have changed: claims are read again with the tokens
 //! that a refresh brought.
 
+use super::due;
 use super::outcome::{Effect, Freshness};
 use super::refresher::Inner;
 use crate::base::fault::Fault;
@@ -16,7 +17,16 @@ impl Inner {
         renewed: &TokenSet,
     ) -> Freshness {
         match provider.reidentify(renewed, &session.identity).await {
-            Ok(None) => Freshness::Fresh(session),
+            Ok(None) => {
+                let now = self.clock.now();
+                if now < due::claims_end(&session, self.limits(&session)) {
+                    return Freshness::Fresh(session);
+                }
+                self.untold.note(&session, now);
+                Freshness::Ended {
+                    reason: due::IDENTITY_TOO_OLD,
+                }
+            }
             Ok(Some(identity)) => {
                 if let Err(error) = self.sessions.put_identity(&session, &identity).await {
                     tracing::warn!(
@@ -39,7 +49,9 @@ impl Inner {
             Err(error) => {
                 tracing::warn!(
                     reason = error.reason(),
+                    detail = %error,
                     provider.id = %session.identity.provider,
+                    session.reference = session.id.reference(),
                     "claims could not be read again after a refresh"
                 );
                 Freshness::Fresh(session)

@@ -72,6 +72,7 @@ pub(super) fn config(public_url: &str, routes: Vec<Route>) -> Config {
             lifetime: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             identity_max_age: Duration::from_secs(60),
+            outage_grace: Duration::ZERO,
             cookie_domain: None,
             same_site: SameSite::Lax,
         },

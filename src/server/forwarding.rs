@@ -108,7 +108,7 @@ impl Inner {
             detail = %error,
             "identity cannot be put into headers"
         );
-        if let TellError::Session(error) = error {
+        if matches!(error, TellError::Session(_) | TellError::AccessTokenEnded) {
             let trouble = Trouble::of(error.blame(), error.reason(), context.reference)
                 .action(ActionKind::TryAgain, self.here(context));
             return render::problem(&self.pages, manner, trouble);

@@ -80,6 +80,7 @@ impl Session {
         header.version += 1;
         header.rt_fp = self.vault.fingerprint(tokens.refresh_token.as_ref());
         header.access_exp = tokens.access_expires_at;
+        header.received_at = tokens.received_at;
         Self {
             sealed_tokens: self.vault.seal_tokens(tokens, header.version).into(),
             header,

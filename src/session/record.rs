@@ -43,14 +43,19 @@ impl Fingerprint {
 pub struct Owner(pub [u8; 16]);
 
 /// The version of the token record's layout.
-pub const TOKEN_FORMAT: u8 = 1;
+pub const TOKEN_FORMAT: u8 = 2;
 /// Bytes of the plaintext header.
-pub const HEADER_LENGTH: usize = 99;
+pub const HEADER_LENGTH: usize = 109;
+/// The layout before: it ends after `last_seen`. Read, and brought up with
+/// the next write of the header.
+const FORMAT_1: u8 = 1;
+const HEADER_LENGTH_1: usize = 99;
 
 /// The plaintext half of the token record: what stores decide on. Layout, big
 /// endian: format 1 | version 8 | `rt_fp` 16 | `intent_fp` 16 | owner 16 |
 /// tries 1 | `sent_at` 8 | `lease_until` 8 | `retry_at` 8 | `fail_class` 1 |
-/// `access_exp` 8 | `last_seen` 8 = 99 bytes, then the sealed body.
+/// `access_exp` 8 | `last_seen` 8 | failures 1 | graced 1 | `received_at` 8
+/// = 109 bytes, then the sealed body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenHeader {
     pub version: u64,
@@ -62,7 +67,8 @@ pub struct TokenHeader {
     pub owner: Owner,
     /// How often `intent_fp` was claimed for sending.
     pub tries: u8,
-    /// When the latest claim was made, by the store's clock.
+    /// When the latest claim that counts as a try was made, by the store's
+    /// clock.
     pub sent_at: Timestamp,
     pub lease_until: Timestamp,
     /// No claim before this (back-off shared by replicas).
@@ -71,6 +77,13 @@ pub struct TokenHeader {
     pub fail_class: u8,
     pub access_exp: Timestamp,
     pub last_seen: Timestamp,
+    /// Failed refreshes in a row: how long the next pause is.
+    pub failures: u8,
+    /// The present claim repeats an earlier one within the provider's grace
+    /// and is not counted in `tries`.
+    pub graced: bool,
+    /// When the tokens were received; 0 in records that format 1 wrote.
+    pub received_at: Timestamp,
 }
 
 /// The bytes are not a header of this format.
@@ -93,6 +106,9 @@ impl TokenHeader {
             fail_class: 0,
             access_exp,
             last_seen: now,
+            failures: 0,
+            graced: false,
+            received_at: now,
         }
     }
 
@@ -111,15 +127,15 @@ impl TokenHeader {
         for time in [self.access_exp, self.last_seen] {
             out.extend_from_slice(&time.0.to_be_bytes());
         }
+        out.extend_from_slice(&[self.failures, u8::from(self.graced)]);
+        out.extend_from_slice(&self.received_at.0.to_be_bytes());
         out.try_into().expect("the fields have the header's length")
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, MalformedHeader> {
         let mut fields = Fields(bytes);
-        if bytes.len() != HEADER_LENGTH || fields.byte()? != TOKEN_FORMAT {
-            return Err(MalformedHeader);
-        }
-        Ok(Self {
+        let format = fields.byte()?;
+        let mut header = Self {
             version: u64::from_be_bytes(fields.take()?),
             rt_fp: Fingerprint(fields.take()?),
             intent_fp: Fingerprint(fields.take()?),
@@ -131,7 +147,34 @@ impl TokenHeader {
             fail_class: fields.byte()?,
             access_exp: fields.time()?,
             last_seen: fields.time()?,
-        })
+            failures: 0,
+            graced: false,
+            received_at: Timestamp(0),
+        };
+        match format {
+            TOKEN_FORMAT => {
+                header.failures = fields.byte()?;
+                header.graced = match fields.byte()? {
+                    0 => false,
+                    1 => true,
+                    _ => return Err(MalformedHeader),
+                };
+                header.received_at = fields.time()?;
+            }
+            FORMAT_1 => {}
+            _ => return Err(MalformedHeader),
+        }
+        fields.0.is_empty().then_some(header).ok_or(MalformedHeader)
+    }
+
+    /// Header and sealed body, where they stand one after the other.
+    pub fn split(record: &[u8]) -> Result<(Self, &[u8]), MalformedHeader> {
+        let length = match record.first() {
+            Some(&FORMAT_1) => HEADER_LENGTH_1,
+            _ => HEADER_LENGTH,
+        };
+        let (header, body) = record.split_at_checked(length).ok_or(MalformedHeader)?;
+        Ok((Self::decode(header)?, body))
     }
 }
 
@@ -163,8 +206,9 @@ mod tests {
         #[test]
         fn a_header_survives_its_bytes(
             fps in any::<[[u8; 16]; 3]>(),
-            times in any::<[u64; 5]>(),
-            small in any::<[u8; 2]>(),
+            times in any::<[u64; 6]>(),
+            small in any::<[u8; 3]>(),
+            graced in any::<bool>(),
             version in any::<u64>(),
         ) {
             let header = TokenHeader {
@@ -179,6 +223,9 @@ mod tests {
                 fail_class: small[1],
                 access_exp: Timestamp(times[3]),
                 last_seen: Timestamp(times[4]),
+                failures: small[2],
+                graced,
+                received_at: Timestamp(times[5]),
             };
             prop_assert_eq!(TokenHeader::decode(&header.encode()), Ok(header));
         }
@@ -186,8 +233,22 @@ mod tests {
         #[test]
         fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..120)) {
             if let Ok(header) = TokenHeader::decode(&bytes) {
-                prop_assert_eq!(&header.encode()[..], &bytes[..]);
+                let first = bytes.len().min(HEADER_LENGTH_1);
+                prop_assert_eq!(&header.encode()[1..first], &bytes[1..first]);
             }
+            drop(TokenHeader::split(&bytes));
+        }
+
+        #[test]
+        fn a_header_of_format_1_is_read_and_leaves_the_rest_at_its_beginning(
+            body in proptest::collection::vec(any::<u8>(), HEADER_LENGTH - HEADER_LENGTH_1..60),
+        ) {
+            let now = TokenHeader::new(Fingerprint([3; 16]), Timestamp(7), Timestamp(5));
+            let mut record = now.encode()[..HEADER_LENGTH_1].to_vec();
+            record[0] = FORMAT_1;
+            record.extend(&body);
+            let expected = TokenHeader { received_at: Timestamp(0), ..now };
+            prop_assert_eq!(TokenHeader::split(&record), Ok((expected, &body[..])));
         }
     }
 
@@ -197,8 +258,11 @@ mod tests {
         let mut other = bytes;
         other[0] = TOKEN_FORMAT + 1;
         assert_eq!(TokenHeader::decode(&other), Err(MalformedHeader));
-        assert_eq!(TokenHeader::decode(&bytes[..98]), Err(MalformedHeader));
+        assert_eq!(TokenHeader::decode(&bytes[..108]), Err(MalformedHeader));
         assert!(TokenHeader::decode(&bytes).is_ok());
+        other[0] = FORMAT_1;
+        assert_eq!(TokenHeader::decode(&other), Err(MalformedHeader));
+        assert!(TokenHeader::decode(&other[..99]).is_ok());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! scripts mirror them and pass the same conformance suite.
 //!
 //! The aim: without lost writes no refresh token is ever sent twice, except
-//! for one last try of a token whose outcome is unknown.
+//! for one last try of a token whose outcome is unknown, and except within
+//! the grace in which its provider takes a spent token again.
 
 use super::record::{Fingerprint, Owner, TokenHeader};
 use super::store::{Claim, Claimed, Committed, Release};
@@ -35,7 +36,8 @@ impl TokenHeader {
         } else {
             0
         };
-        if sent_before > 0 && (!claim.last_try || sent_before >= MAX_TRIES) {
+        let graced = sent_before > 0 && now < self.sent_at.plus(claim.grace);
+        if sent_before > 0 && !graced && (!claim.last_try || sent_before >= MAX_TRIES) {
             return Claimed::Unknown {
                 tries: sent_before,
                 sent_at: self.sent_at,
@@ -44,15 +46,21 @@ impl TokenHeader {
         self.version += 1;
         self.intent_fp = self.rt_fp;
         self.owner = claim.owner;
-        self.tries = sent_before + 1;
-        self.sent_at = now;
+        self.graced = graced;
+        if !graced {
+            self.tries = sent_before + 1;
+            // The provider counts its grace from the first time, so a
+            // repetition does not prolong it.
+            self.sent_at = now;
+        }
         self.lease_until = now.plus(claim.lease);
         Claimed::Granted
     }
 
     /// Ends the owner's claim without new tokens. False, and no change, if
     /// the claim is not the owner's. `clear_intent` takes back this one try:
-    /// an earlier try of unknown outcome stays on record.
+    /// an earlier try of unknown outcome stays on record. With a class of
+    /// failure the failures in a row are one more.
     pub fn release(&mut self, release: &Release) -> bool {
         if self.owner != release.owner || self.owner == Owner::default() {
             return false;
@@ -62,7 +70,11 @@ impl TokenHeader {
         self.lease_until = Timestamp(0);
         self.retry_at = release.retry_at;
         self.fail_class = release.fail_class;
-        if release.clear_intent {
+        if release.fail_class != 0 {
+            self.failures = self.failures.saturating_add(1);
+        }
+        let graced = std::mem::take(&mut self.graced);
+        if release.clear_intent && !graced {
             self.tries = self.tries.saturating_sub(1);
             if self.tries == 0 {
                 self.intent_fp = Fingerprint::NONE;
@@ -78,6 +90,7 @@ impl TokenHeader {
         spent: Fingerprint,
         new: Fingerprint,
         access_exp: Timestamp,
+        received_at: Timestamp,
     ) -> Committed {
         if self.rt_fp.is_none() || self.rt_fp != spent {
             return Committed::Superseded;
@@ -90,7 +103,10 @@ impl TokenHeader {
         self.lease_until = Timestamp(0);
         self.retry_at = Timestamp(0);
         self.fail_class = 0;
+        self.failures = 0;
+        self.graced = false;
         self.access_exp = access_exp;
+        self.received_at = received_at;
         Committed::Done {
             version: self.version,
         }
@@ -120,6 +136,7 @@ mod tests {
             owner: Owner([owner; 16]),
             lease: LEASE,
             last_try,
+            grace: Duration::ZERO,
         }
     }
 
@@ -164,7 +181,7 @@ mod tests {
         let mut of_none = claim(1, true);
         of_none.rt_fp = Fingerprint::NONE;
         assert_eq!(none.claim(&of_none, T), Claimed::Superseded);
-        let spent_nothing = none.commit(Fingerprint::NONE, B, T);
+        let spent_nothing = none.commit(Fingerprint::NONE, B, T, T);
         assert_eq!(spent_nothing, Committed::Superseded);
     }
 
@@ -201,6 +218,58 @@ mod tests {
     }
 
     #[test]
+    fn within_the_grace_a_token_is_sent_again_without_counting() {
+        let grace = Duration::from_secs(60);
+        let graced = |owner| Claim {
+            grace,
+            ..claim(owner, false)
+        };
+        let mut header = header();
+        assert_eq!(header.claim(&graced(1), T), Claimed::Granted);
+        assert!(!header.graced, "the first time is no repetition");
+        assert!(header.release(&release(1, false)));
+        let soon = T.plus(Duration::from_secs(59));
+        assert_eq!(header.claim(&graced(2), soon), Claimed::Granted);
+        assert_eq!((header.graced, header.tries, header.sent_at), (true, 1, T));
+        // Taking the repetition back does not take the first try back.
+        assert!(header.release(&release(2, true)));
+        assert_eq!((header.graced, header.tries), (false, 1));
+        assert_eq!(header.intent_fp, A);
+        let over = T.plus(grace);
+        let unknown = Claimed::Unknown {
+            tries: 1,
+            sent_at: T,
+        };
+        assert_eq!(header.claim(&graced(3), over), unknown);
+        let last = Claim {
+            grace,
+            ..claim(3, true)
+        };
+        assert_eq!(header.claim(&last, over), Claimed::Granted);
+        assert_eq!((header.graced, header.tries), (false, 2));
+    }
+
+    #[test]
+    fn failures_are_counted_until_a_commit() {
+        let mut header = header();
+        let failed = Release {
+            fail_class: 2,
+            ..release(1, true)
+        };
+        for round in 1..=3 {
+            header.claim(&claim(1, false), T);
+            assert!(header.release(&failed));
+            assert_eq!(header.failures, round);
+        }
+        header.claim(&claim(1, false), T);
+        assert!(header.release(&release(1, true)), "no failure, given back");
+        assert_eq!(header.failures, 3);
+        header.claim(&claim(1, false), T);
+        header.commit(A, B, T, T);
+        assert_eq!(header.failures, 0);
+    }
+
+    #[test]
     fn a_commit_depends_on_the_spent_token_only() {
         let mut header = header();
         header.claim(&claim(1, false), T);
@@ -210,15 +279,16 @@ mod tests {
         let done = Committed::Done {
             version: version + 1,
         };
-        assert_eq!(header.commit(A, B, Timestamp(77)), done);
+        assert_eq!(header.commit(A, B, Timestamp(77), Timestamp(66)), done);
         // When the token was asked for is kept: its life is counted from there.
         let expected = TokenHeader {
             version: version + 1,
             sent_at: late,
+            received_at: Timestamp(66),
             ..TokenHeader::new(B, Timestamp(77), T)
         };
         assert_eq!(header, expected);
-        assert_eq!(header.commit(A, B, T), Committed::Superseded);
+        assert_eq!(header.commit(A, B, T, T), Committed::Superseded);
         assert!(!header.release(&release(2, true)));
     }
 

@@ -281,19 +281,22 @@ impl Sessions {
         }
     }
 
-    /// Asks to spend the session's refresh token.
+    /// Asks to spend the session's refresh token. `grace`: how long after it
+    /// was sent the provider takes a spent one again.
     pub async fn claim(
         &self,
         session: &Session,
         owner: Owner,
         lease: Duration,
         last_try: bool,
+        grace: Duration,
     ) -> Result<Claimed, SessionError> {
         let claim = Claim {
             rt_fp: session.header.rt_fp,
             owner,
             lease,
             last_try,
+            grace,
         };
         Ok(self.store.claim(session.id, claim).await?)
     }
@@ -316,6 +319,7 @@ impl Sessions {
             spent_fp: spent,
             new_fp: vault.fingerprint(tokens.refresh_token.as_ref()),
             access_exp: tokens.access_expires_at,
+            received_at: tokens.received_at,
             identity: identity.map(|identity| vault.seal_identity(identity)),
             tokens: vault.seal_tokens(tokens, session.header.version + 1),
         };

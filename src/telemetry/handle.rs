@@ -52,6 +52,7 @@ struct Inner {
     logins: Counter<3>,
     refreshes: Counter<2>,
     back_channel_logouts: Counter<1>,
+    alerts: Counter<2>,
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
     upstream_up: Gauge<2>,
@@ -97,6 +98,11 @@ impl Telemetry {
                 "vestibule_back_channel_logouts_total",
                 "Sign-outs that a provider ordered.",
                 ["outcome"],
+            ),
+            alerts: Counter::new(
+                "vestibule_alerts_total",
+                "Faults that need an operator; the log says what to do.",
+                ["alert", "provider"],
             ),
             store_operations: Counter::new(
                 "vestibule_store_operations_total",
@@ -164,6 +170,10 @@ impl Telemetry {
         self.0.back_channel_logouts.add([outcome]);
     }
 
+    pub fn alert(&self, alert: &'static str, provider: &str) {
+        self.0.alerts.add([alert, provider]);
+    }
+
     pub fn store_operation(
         &self,
         store: &'static str,
@@ -200,6 +210,7 @@ impl Telemetry {
         self.0.logins.render(&mut out);
         self.0.refreshes.render(&mut out);
         self.0.back_channel_logouts.render(&mut out);
+        self.0.alerts.render(&mut out);
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
         self.0.upstream_up.render(&mut out);
@@ -243,6 +254,7 @@ mod tests {
         telemetry.login("callback", "state_mismatch", "main");
         telemetry.refresh("refreshed", "main");
         telemetry.back_channel_logout("ok");
+        telemetry.alert("grants_refused", "main");
         telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
         telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
         telemetry.provider_up("main", false);
@@ -259,6 +271,7 @@ mod tests {
             "vestibule_logins_total{phase=\"callback\",reason=\"state_mismatch\",provider=\"main\"} 1\n",
             "vestibule_refreshes_total{outcome=\"refreshed\",provider=\"main\"} 1\n",
             "vestibule_back_channel_logouts_total{outcome=\"ok\"} 1\n",
+            "vestibule_alerts_total{alert=\"grants_refused\",provider=\"main\"} 1\n",
             "vestibule_store_operations_total{store=\"redis\",operation=\"load\",outcome=\"error\"} 1\n",
             "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
             "vestibule_upstream_up{upstream=\"http://127.0.0.1:3000\",route=\"files\"} 0\n",

@@ -40,6 +40,7 @@ impl Protocol {
             owner: owner(index),
             lease: Duration::from_millis(LEASE),
             last_try: ended || self.has(Flaw::LastTryAtOnce),
+            grace: Duration::ZERO,
         };
         match header.claim(&claim, world.time()) {
             Claimed::Granted => {
@@ -84,7 +85,7 @@ impl Protocol {
         };
         let others = header.owner != Owner::default() && !owned;
         let ends = self.access_ends(world.now);
-        match header.commit(condition, fingerprint(new), ends) {
+        match header.commit(condition, fingerprint(new), ends, Timestamp(0)) {
             Committed::Done { .. } => {
                 if replayed {
                     self.sights.saw(Sight::ReplayDone);

@@ -91,6 +91,173 @@ fn row_2_1_refresh_errors_have_the_codes_of_the_table() {
     }
 }
 
+/// The same fault in the words of each provider: those of Gitea before and
+/// since 1.20, Keycloak's, GitHub's and Slack's.
+#[test]
+fn row_2_1_dialects_say_the_same_in_their_own_words() {
+    let refresh = |status, kind: &str, body: &str| {
+        judge(&answer(status, kind, body), Phase::Refresh)
+            .unwrap_err()
+            .class
+            .reason()
+    };
+    let json = "application/json";
+    let error = |code: &str, text: &str| {
+        serde_json::json!({"error": code, "error_description": text}).to_string()
+    };
+    for (status, code, text, reason) in [
+        // Gitea and Forgejo
+        (
+            400,
+            "unauthorized_client",
+            "invalid client secret",
+            "client_credentials_rejected",
+        ),
+        (
+            400,
+            "unauthorized_client",
+            "invalid empty client secret",
+            "client_credentials_rejected",
+        ),
+        (
+            400,
+            "invalid_client",
+            "invalid empty client secret",
+            "client_credentials_rejected",
+        ),
+        (
+            400,
+            "invalid_client",
+            "cannot load client with client id: \"x\"",
+            "client_credentials_rejected",
+        ),
+        (
+            400,
+            "unauthorized_client",
+            "unable to parse refresh token",
+            "upstream_grant_lost",
+        ),
+        (
+            400,
+            "unauthorized_client",
+            "token was already used",
+            "refresh_reused",
+        ),
+        (
+            400,
+            "invalid_grant",
+            "grant does not exist",
+            "grant_expired_or_revoked",
+        ),
+        (
+            400,
+            "invalid_grant",
+            "refresh token belongs to a different client",
+            "grant_expired_or_revoked",
+        ),
+        // Keycloak
+        (
+            401,
+            "unauthorized_client",
+            "Invalid client or Invalid client credentials",
+            "client_credentials_rejected",
+        ),
+        (
+            401,
+            "invalid_client",
+            "Invalid client or Invalid client credentials",
+            "client_credentials_rejected",
+        ),
+        (
+            400,
+            "unauthorized_client",
+            "Client not allowed to refresh",
+            "refresh_not_allowed",
+        ),
+        (
+            400,
+            "invalid_grant",
+            "Token is not active",
+            "grant_expired_or_revoked",
+        ),
+        (
+            400,
+            "invalid_grant",
+            "Session not active",
+            "grant_expired_or_revoked",
+        ),
+        (
+            400,
+            "invalid_grant",
+            "Offline user session not found",
+            "grant_expired_or_revoked",
+        ),
+        (400, "invalid_grant", "Stale token", "refresh_reused"),
+        (
+            400,
+            "invalid_grant",
+            "Maximum allowed refresh token reuse exceeded",
+            "refresh_reused",
+        ),
+        (
+            400,
+            "invalid_grant",
+            "User disabled",
+            "session_ended_by_idp",
+        ),
+        // GitHub, with status 200
+        (
+            200,
+            "bad_refresh_token",
+            "The refresh token passed is incorrect or expired.",
+            "grant_expired_or_revoked",
+        ),
+        (
+            200,
+            "incorrect_client_credentials",
+            "The client_id and/or client_secret passed are incorrect.",
+            "client_credentials_rejected",
+        ),
+    ] {
+        assert_eq!(
+            refresh(status, json, &error(code, text)),
+            reason,
+            "{code} {text}"
+        );
+    }
+    let form = "application/x-www-form-urlencoded; charset=utf-8";
+    let form = form.split(';').next().unwrap();
+    let text = "error=bad_refresh_token&error_description=The+refresh+token+is+expired";
+    assert_eq!(refresh(200, form, text), "grant_expired_or_revoked");
+    for (code, reason) in [
+        ("invalid_refresh_token", "grant_expired_or_revoked"),
+        ("token_revoked", "grant_expired_or_revoked"),
+        ("bad_client_secret", "client_credentials_rejected"),
+        ("invalid_client_id", "client_credentials_rejected"),
+        ("account_inactive", "session_ended_by_idp"),
+        ("ratelimited", "rate_limited"),
+        ("fatal_error", "bad_response"),
+    ] {
+        let body = format!(r#"{{"ok":false,"error":"{code}"}}"#);
+        assert_eq!(refresh(200, json, &body), reason, "{code}");
+    }
+    assert_eq!(refresh(200, json, r#"{"ok":false}"#), "bad_response");
+}
+
+#[test]
+fn slack_hands_the_tokens_of_a_person_out_nested() {
+    let body = r#"{"ok":true,"team":{"id":"T"},"authed_user":{"id":"U","access_token":"a",
+        "refresh_token":"r","token_type":"user","expires_in":43200}}"#;
+    let members = judge(&answer(200, "application/json", body), Phase::Refresh).unwrap();
+    assert_eq!(members["access_token"], "a");
+    assert_eq!(members["refresh_token"], "r");
+    // Only what says `ok` is Slack's.
+    let body = r#"{"authed_user":{"access_token":"a","token_type":"bearer"}}"#;
+    judge(&answer(200, "application/json", body), Phase::Refresh).unwrap_err();
+    let body = r#"{"access_token":"a","token_type":"bot"}"#;
+    judge(&answer(200, "application/json", body), Phase::Refresh).unwrap_err();
+}
+
 #[test]
 fn row_2_1_exchange_errors() {
     for (code, text, reason) in [

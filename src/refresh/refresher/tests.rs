@@ -15,6 +15,7 @@ fn refresher(rig: &Rig) -> Refresher {
         rig.clock.clone(),
         Settings {
             identity_max_age: MINUTE * 60,
+            outage_grace: Duration::ZERO,
             provider_total: Duration::from_secs(10),
         },
         Handle::current(),
@@ -26,6 +27,7 @@ fn sec_rp_23_a_lease_outlives_the_slowest_call_that_limits_allow() {
     let lease = |secs| {
         let settings = Settings {
             identity_max_age: MINUTE,
+            outage_grace: Duration::ZERO,
             provider_total: Duration::from_secs(secs),
         };
         settings.lease().as_secs()
@@ -37,9 +39,13 @@ fn sec_rp_23_a_lease_outlives_the_slowest_call_that_limits_allow() {
 async fn a_token_of_unknown_outcome_costs_requests_nothing_before_its_last_try() {
     let mut rig = signed_in(MINUTE * 10).await;
     let owner = Owner([7; 16]);
-    let claim = rig
-        .sessions
-        .claim(&rig.session, owner, Duration::from_secs(1), false);
+    let claim = rig.sessions.claim(
+        &rig.session,
+        owner,
+        Duration::from_secs(1),
+        false,
+        Duration::ZERO,
+    );
     assert_eq!(claim.await.unwrap(), Claimed::Granted);
     rig.clock.advance(5_000);
     let Found::Live(session) = rig.sessions.reload(&rig.session).await.unwrap() else {

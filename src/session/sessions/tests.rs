@@ -243,7 +243,10 @@ async fn a_rotation_is_seen_by_the_one_who_reloads() {
     let (ticket, session) = sign_in(&sessions, "ann", b"seed").await;
     let owner = Owner([1; 16]);
     let spent = session.header.rt_fp;
-    let claimed = sessions.claim(&session, owner, HOUR, false).await.unwrap();
+    let claimed = sessions
+        .claim(&session, owner, HOUR, false, Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(claimed, Claimed::Granted);
     let mut renamed = identity("ann");
     renamed.name = Some("Ann Other".into());
@@ -256,7 +259,10 @@ async fn a_rotation_is_seen_by_the_one_who_reloads() {
     let refresh = after.tokens().unwrap().refresh_token.unwrap();
     assert_eq!(refresh.expose_secret(), "second");
     assert_eq!(after.identity.name.as_deref(), Some("Ann Other"));
-    let again = sessions.claim(&session, owner, HOUR, false).await.unwrap();
+    let again = sessions
+        .claim(&session, owner, HOUR, false, Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(again, Claimed::Superseded);
     sessions
         .put_identity(&after, &identity("ann"))
@@ -265,7 +271,10 @@ async fn a_rotation_is_seen_by_the_one_who_reloads() {
     let found = live(sessions.find(&ticket).await.unwrap());
     assert_eq!(found.identity.name.as_deref(), Some("Ann Example"));
     // A version later than known to the committer is no obstacle.
-    let claim = sessions.claim(&after, owner, HOUR, false).await.unwrap();
+    let claim = sessions
+        .claim(&after, owner, HOUR, false, Duration::ZERO)
+        .await
+        .unwrap();
     assert_eq!(claim, Claimed::Granted);
     let release = Release {
         owner,
@@ -299,7 +308,7 @@ async fn a_session_without_a_refresh_token_cannot_be_claimed() {
     assert!(session.header.rt_fp.is_none());
     session.tokens().unwrap();
     let claimed = sessions
-        .claim(&session, Owner([1; 16]), HOUR, true)
+        .claim(&session, Owner([1; 16]), HOUR, true, Duration::ZERO)
         .await
         .unwrap();
     assert_eq!(claimed, Claimed::Superseded);
@@ -374,7 +383,7 @@ pub async fn leave_traces(sessions: &Sessions) -> [Ticket; 2] {
         .unwrap();
     let spent = session.header.rt_fp;
     sessions
-        .claim(&session, Owner([1; 16]), HOUR, false)
+        .claim(&session, Owner([1; 16]), HOUR, false, Duration::ZERO)
         .await
         .unwrap();
     let fresh = tokens(Some("second-refresh-token"));

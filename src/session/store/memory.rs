@@ -187,9 +187,12 @@ impl Store for MemoryStore {
 
     async fn commit(&self, session: SessionId, commit: Commit) -> Result<Committed, StoreError> {
         Ok(self.change_live(session, Committed::Gone, |kept, _| {
-            let outcome = kept
-                .header
-                .commit(commit.spent_fp, commit.new_fp, commit.access_exp);
+            let outcome = kept.header.commit(
+                commit.spent_fp,
+                commit.new_fp,
+                commit.access_exp,
+                commit.received_at,
+            );
             if matches!(outcome, Committed::Done { .. }) {
                 kept.tokens = commit.tokens.into();
                 if let Some(identity) = commit.identity {

@@ -102,6 +102,9 @@ pub struct Claim {
     pub lease: Duration,
     /// Permission for the one last try of a token whose outcome is unknown.
     pub last_try: bool,
+    /// For so long after it was sent, a token of unknown outcome may be sent
+    /// again without counting; zero: never.
+    pub grace: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,6 +140,7 @@ pub struct Commit {
     pub spent_fp: Fingerprint,
     pub new_fp: Fingerprint,
     pub access_exp: Timestamp,
+    pub received_at: Timestamp,
     /// `None` keeps the identity record.
     pub identity: Option<Vec<u8>>,
     pub tokens: Vec<u8>,

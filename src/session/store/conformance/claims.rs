@@ -13,6 +13,8 @@ cases! {
     a_claim_after_the_lease_is_unknown
     one_last_try_is_granted
     no_third_try_is_granted
+    within_the_grace_a_token_is_sent_again
+    failures_in_a_row_are_counted
     a_claim_of_another_token_is_superseded
     a_claim_without_a_token_is_superseded
     a_claim_of_an_absent_session_is_gone
@@ -94,6 +96,46 @@ async fn no_third_try_is_granted(on: &Subject) -> Outcome {
     on.pass(SOON * 2).await;
     let answer = on.store.claim(id, claim).await?;
     must!(matches!(answer, Claimed::Unknown { tries: 2, .. }));
+    Ok(())
+}
+
+async fn within_the_grace_a_token_is_sent_again(on: &Subject) -> Outcome {
+    let (id, sent_at) = abandoned(on).await?;
+    let mut claim = fresh_claim();
+    claim.grace = Duration::from_secs(3600);
+    must_eq!(on.store.claim(id, claim).await?, Claimed::Granted);
+    let header = on.live(id).await?.header;
+    must_eq!((header.tries, header.sent_at), (1, sent_at));
+    must!(header.graced);
+    on.store.release(id, giving_back(&claim, true)).await?;
+    let header = on.live(id).await?.header;
+    must_eq!((header.intent_fp, header.tries), (OLD, 1));
+    must!(!header.graced);
+    claim.grace = Duration::ZERO;
+    let answer = on.store.claim(id, claim).await?;
+    must_eq!(answer, Claimed::Unknown { tries: 1, sent_at });
+    Ok(())
+}
+
+async fn failures_in_a_row_are_counted(on: &Subject) -> Outcome {
+    let id = on.session().await?;
+    for round in 1..=3 {
+        let claim = fresh_claim();
+        on.store.claim(id, claim).await?;
+        let release = Release {
+            fail_class: 2,
+            ..giving_back(&claim, true)
+        };
+        on.store.release(id, release).await?;
+        must_eq!(on.live(id).await?.header.failures, round);
+    }
+    let claim = fresh_claim();
+    on.store.claim(id, claim).await?;
+    on.store.release(id, giving_back(&claim, true)).await?;
+    must_eq!(on.live(id).await?.header.failures, 3);
+    on.store.commit(id, commit(OLD, NEW)).await?;
+    let header = on.live(id).await?.header;
+    must_eq!((header.failures, header.received_at), (0, Timestamp(66)));
     Ok(())
 }
 

@@ -52,6 +52,7 @@ async fn a_commit_ends_the_claim(on: &Subject) -> Outcome {
     let expected = TokenHeader {
         version: before.version + 1,
         sent_at: before.sent_at,
+        received_at: Timestamp(66),
         ..TokenHeader::new(NEW, Timestamp(77), before.last_seen)
     };
     must_eq!(header, expected);

@@ -106,6 +106,7 @@ pub(super) fn claim_by(owner: Owner) -> Claim {
         owner,
         lease: Duration::from_secs(15),
         last_try: false,
+        grace: Duration::ZERO,
     }
 }
 
@@ -127,6 +128,7 @@ pub(super) fn commit(spent_fp: Fingerprint, new_fp: Fingerprint) -> Commit {
         spent_fp,
         new_fp,
         access_exp: Timestamp(77),
+        received_at: Timestamp(66),
         identity: None,
         tokens: b"new tokens \x00".to_vec(),
     }

@@ -142,6 +142,10 @@ impl Walk<'_> {
             rt_fp: self.token(),
             lease: self.lease(),
             last_try: self.dice.once_in(2),
+            grace: match self.dice.once_in(4) {
+                true => self.lease(),
+                false => Duration::ZERO,
+            },
             ..claim_by(self.owner())
         };
         let asked = self.on.clock.now();
@@ -210,7 +214,12 @@ impl Walk<'_> {
         let mut header = before.header;
         must_eq!(
             answer,
-            header.commit(commit.spent_fp, commit.new_fp, commit.access_exp)
+            header.commit(
+                commit.spent_fp,
+                commit.new_fp,
+                commit.access_exp,
+                commit.received_at
+            )
         );
         if matches!(answer, Committed::Done { .. }) {
             self.seen.insert("done");

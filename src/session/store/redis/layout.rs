@@ -8,10 +8,10 @@
 use bytes::Bytes;
 
 use crate::base::clock::Timestamp;
-use crate::session::record::{HEADER_LENGTH, SessionId, TOKEN_FORMAT, TokenHeader};
+use crate::session::record::{SessionId, TokenHeader};
 use crate::session::store::{Digest, Loaded, StoreError, StoredSession};
 
-/// First byte of a tombstone, where a live record has `TOKEN_FORMAT`. The
+/// First byte of a tombstone, where a live record has its format. The
 /// time of ending follows, 8 bytes, big endian.
 const TOMBSTONE_FORMAT: u8 = 0;
 
@@ -97,20 +97,18 @@ pub fn read(tokens: Option<Vec<u8>>, identity: Option<Vec<u8>>) -> Result<Loaded
             }),
             Err(_) => Err(StoreError::Corrupt("tombstone has another length".into())),
         },
-        Some((&TOKEN_FORMAT, _)) if record.len() >= HEADER_LENGTH => {
-            let header = TokenHeader::decode(&record[..HEADER_LENGTH])
+        _ => {
+            let (header, tokens) = TokenHeader::split(&record)
                 .map_err(|error| StoreError::Corrupt(error.to_string()))?;
+            let tokens = record.slice_ref(tokens);
             Ok(identity.map_or(Loaded::Missing, |identity| {
                 Loaded::Live(StoredSession {
                     identity: identity.into(),
                     header,
-                    tokens: record.slice(HEADER_LENGTH..),
+                    tokens,
                 })
             }))
         }
-        _ => Err(StoreError::Corrupt(
-            "token record has another format or length".into(),
-        )),
     }
 }
 
@@ -119,6 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::session::record::{Fingerprint, HEADER_LENGTH};
 
     #[test]
     fn the_names_are_final() {
@@ -140,11 +139,17 @@ mod tests {
         #[test]
         fn no_bytes_panic(
             tokens in proptest::collection::vec(any::<u8>(), 0..120),
-            format in 0_u8..3,
+            format in 0_u8..4,
         ) {
             let mut value = vec![format];
             value.extend(tokens);
-            let live = format == TOKEN_FORMAT && value.len() >= HEADER_LENGTH;
+            let length = match format {
+                1 => HEADER_LENGTH - 10,
+                _ => HEADER_LENGTH,
+            };
+            // The flag is 0 or 1.
+            let live = value.len() >= length
+                && (format == 1 || (format == 2 && value[100] < 2));
             let ended = format == TOMBSTONE_FORMAT && value.len() == 9;
             let loaded = read(Some(value.clone()), Some(vec![1]));
             prop_assert_eq!(matches!(loaded, Ok(Loaded::Live(_))), live);
@@ -152,5 +157,18 @@ mod tests {
             let halved = read(Some(value), None);
             prop_assert_eq!(matches!(halved, Ok(Loaded::Missing)), live);
         }
+    }
+
+    #[test]
+    fn a_record_is_header_and_tokens() {
+        let header = TokenHeader::new(Fingerprint([1; 16]), Timestamp(2), Timestamp(3));
+        let value = live_value(&header, b"sealed");
+        let Ok(Loaded::Live(session)) = read(Some(value), Some(vec![1])) else {
+            panic!("it lives");
+        };
+        assert_eq!(
+            (session.header, &session.tokens[..]),
+            (header, &b"sealed"[..])
+        );
     }
 }

@@ -222,11 +222,13 @@ impl Store for RedisStore {
     async fn claim(&self, session: SessionId, claim: Claim) -> Result<Claimed, StoreError> {
         let lease = claim.lease.as_millis().to_string();
         let last_try: &[u8] = if claim.last_try { b"1" } else { b"0" };
+        let grace = claim.grace.as_millis().to_string();
         let arguments = [
             &claim.rt_fp.0[..],
             &claim.owner.0,
             lease.as_bytes(),
             last_try,
+            grace.as_bytes(),
         ];
         let keys = self.session_keys(session);
         let keys = [&*keys.tokens];
@@ -281,6 +283,7 @@ impl Store for RedisStore {
             &commit.spent_fp.0[..],
             &commit.new_fp.0,
             &commit.access_exp.0.to_be_bytes(),
+            &commit.received_at.0.to_be_bytes(),
             &commit.tokens,
             commit.identity.as_deref().unwrap_or_default(),
         ];

@@ -10,11 +10,15 @@ use ::redis::Script;
 /// Reads the header into `h`; ends the script unless the session lives.
 /// Positions count from 1: version 2, `rt_fp` 10, `intent_fp` 26, owner 42,
 /// tries 58, `sent_at` 59, `lease_until` 67, `retry_at` 75, `fail_class` 83,
-/// `access_exp` 84, `last_seen` 92. A tombstone begins with a zero.
+/// `access_exp` 84, `last_seen` 92, failures 100, graced 101, `received_at`
+/// 102. A tombstone begins with a zero. A header of format 1 ends before
+/// position 100; `h` gets what it lacks, and `put` writes the record anew.
 const HEADER: &str = r"
-local h = redis.call('GETRANGE', KEYS[1], 0, 98)
+local h = redis.call('GETRANGE', KEYS[1], 0, 108)
 if h == '' or string.byte(h, 1) == 0 then return {'gone'} end
-if #h ~= 99 or string.byte(h, 1) ~= 1 then
+local old = string.byte(h, 1) == 1
+if old then h = string.sub(h, 1, 99) .. string.rep('\0', 10) end
+if #h ~= 109 or string.byte(h, 1) > 2 then
   return redis.error_reply('CORRUPT token header of another format')
 end
 local NONE = string.rep('\0', 16)
@@ -23,6 +27,14 @@ local function cut(from, length) return string.sub(h, from, from + length - 1) e
 local function number(from) return (struct.unpack('>I8', cut(from, 8))) end
 local function bytes(value) return struct.pack('>I8', value) end
 local function version() return number(2) + 1 end
+local function put()
+  h = string.char(2) .. string.sub(h, 2)
+  if old then
+    redis.call('SET', KEYS[1], h .. redis.call('GETRANGE', KEYS[1], 99, -1), 'KEEPTTL')
+  else
+    redis.call('SETRANGE', KEYS[1], 0, h)
+  end
+end
 ";
 
 const NOW: &str = r"
@@ -39,27 +51,33 @@ local retry = number(75)
 if retry > now then return {'backoff', retry, string.byte(h, 83)} end
 local tries = 0
 if cut(26, 16) == rt then tries = string.byte(h, 58) end
-if tries > 0 and (ARGV[4] ~= '1' or tries >= 2) then
+local sent, graced = now, 0
+if tries > 0 and now < number(59) + tonumber(ARGV[5]) then
+  sent, graced = number(59), 1
+elseif tries > 0 and (ARGV[4] ~= '1' or tries >= 2) then
   return {'unknown', number(59), tries}
 end
-h = string.char(1) .. bytes(version()) .. rt .. rt .. ARGV[2]
-  .. string.char(tries + 1) .. bytes(now) .. bytes(now + tonumber(ARGV[3]))
-  .. string.sub(h, 75)
-redis.call('SETRANGE', KEYS[1], 0, h)
+h = string.char(2) .. bytes(version()) .. rt .. rt .. ARGV[2]
+  .. string.char(tries + 1 - graced) .. bytes(sent)
+  .. bytes(now + tonumber(ARGV[3])) .. cut(75, 26) .. string.char(graced)
+  .. string.sub(h, 102)
+put()
 return {'granted'}
 ";
 
 const RELEASE: &str = r"
 if cut(42, 16) ~= ARGV[1] or ARGV[1] == NONE then return {'other'} end
 local intent, tries = cut(26, 16), string.byte(h, 58)
-if ARGV[2] == '1' then
+if ARGV[2] == '1' and string.byte(h, 101) == 0 then
   tries = math.max(tries - 1, 0)
   if tries == 0 then intent = NONE end
 end
-h = string.char(1) .. bytes(version()) .. cut(10, 16) .. intent .. NONE
+local failures = string.byte(h, 100)
+if string.byte(ARGV[4]) ~= 0 then failures = math.min(failures + 1, 255) end
+h = string.char(2) .. bytes(version()) .. cut(10, 16) .. intent .. NONE
   .. string.char(tries) .. cut(59, 8) .. ZERO .. ARGV[3] .. ARGV[4]
-  .. string.sub(h, 84)
-redis.call('SETRANGE', KEYS[1], 0, h)
+  .. cut(84, 16) .. string.char(failures, 0) .. string.sub(h, 102)
+put()
 return {'released'}
 ";
 
@@ -67,10 +85,11 @@ const COMMIT: &str = r"
 local rt = cut(10, 16)
 if rt == NONE or rt ~= ARGV[1] then return {'superseded'} end
 local new = version()
-h = string.char(1) .. bytes(new) .. ARGV[2] .. NONE .. NONE .. string.char(0)
-  .. cut(59, 8) .. ZERO .. ZERO .. string.char(0) .. ARGV[3] .. string.sub(h, 92)
-redis.call('SET', KEYS[1], h .. ARGV[4], 'KEEPTTL')
-if ARGV[5] ~= '' then redis.call('SET', KEYS[2], ARGV[5], 'XX', 'KEEPTTL') end
+h = string.char(2) .. bytes(new) .. ARGV[2] .. NONE .. NONE .. string.char(0)
+  .. cut(59, 8) .. ZERO .. ZERO .. string.char(0) .. ARGV[3] .. cut(92, 8)
+  .. string.char(0, 0) .. ARGV[4]
+redis.call('SET', KEYS[1], h .. ARGV[5], 'KEEPTTL')
+if ARGV[6] ~= '' then redis.call('SET', KEYS[2], ARGV[6], 'XX', 'KEEPTTL') end
 return {'done', new}
 ";
 

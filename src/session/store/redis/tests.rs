@@ -246,6 +246,7 @@ async fn sec_ses_24_full_memory_refuses_sign_ins_but_not_sign_outs() {
         owner: Owner([1; 16]),
         lease: TIMEOUT,
         last_try: false,
+        grace: Duration::ZERO,
     };
     assert!(
         store.claim(claimed, claim).await.is_err(),
@@ -362,6 +363,7 @@ async fn half_of_an_evicted_session_is_missing_and_stays_so() {
             spent_fp: Fingerprint([1; 16]),
             new_fp: Fingerprint([2; 16]),
             access_exp: Timestamp(1),
+            received_at: Timestamp(1),
             identity: Some(vec![5; 10]),
             tokens: vec![6; 10],
         };
@@ -405,6 +407,7 @@ async fn only_a_new_identity_invalidates_the_identity() {
         spent_fp: Fingerprint([1; 16]),
         new_fp: Fingerprint([1; 16]),
         access_exp: Timestamp(1),
+        received_at: Timestamp(1),
         identity: None,
         tokens: vec![6; 10],
     };
@@ -710,6 +713,7 @@ async fn the_scripts_do_what_the_rules_say() {
                         owner,
                         lease: Duration::from_secs(u64::from(long % 2) * 3600),
                         last_try: flag % 2 == 0,
+                        grace: Duration::from_secs(u64::from(wait % 3 == 0) * 3600),
                     };
                     let left = scripts.claim(id, claim).await.unwrap();
                     let right = rules.claim(id, claim).await.unwrap();
@@ -730,6 +734,7 @@ async fn the_scripts_do_what_the_rules_say() {
                         spent_fp: fingerprint(token),
                         new_fp: fingerprint(next),
                         access_exp: far,
+                        received_at: Timestamp(u64::from(wait)),
                         identity: (flag % 2 == 0).then(|| vec![long; 20]),
                         tokens: vec![next; 20],
                     };
@@ -741,5 +746,74 @@ async fn the_scripts_do_what_the_rules_say() {
             let right = comparable(rules.load(id).await.unwrap());
             assert_eq!(left, right);
         }
+    }
+}
+
+/// What a gateway of the first format wrote serves on, and every change of
+/// its header brings it up.
+#[tokio::test]
+async fn records_of_format_1_are_read_and_brought_up() {
+    let Some(server) = server(&[]) else { return };
+    let store = server.store().await;
+    let client = ::redis::Client::open(server.url()).unwrap();
+    let mut raw = client.get_multiplexed_async_connection().await.unwrap();
+    let claim = Claim {
+        rt_fp: Fingerprint([1; 16]),
+        owner: Owner([1; 16]),
+        lease: TIMEOUT,
+        last_try: false,
+        grace: Duration::ZERO,
+    };
+    for change in 0..4 {
+        let id = fresh_id();
+        let new = records(10);
+        store.create(id, new.clone()).await.unwrap();
+        let mut old = new.header.encode()[..99].to_vec();
+        old[0] = 1;
+        old.extend(&new.tokens);
+        let mut set = ::redis::cmd("SET");
+        set.arg(store.session_keys(id).tokens)
+            .arg(old)
+            .arg("KEEPTTL");
+        let _: () = set.query_async(&mut raw).await.unwrap();
+        let expected = TokenHeader {
+            received_at: Timestamp(0),
+            ..new.header
+        };
+        let live = || async {
+            match store.load(id).await.unwrap() {
+                Loaded::Live(session) => session,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(live().await.header, expected);
+        match change {
+            0 => store.touch(id, Timestamp(u64::MAX >> 1)).await.unwrap(),
+            1 => drop(store.claim(id, claim).await.unwrap()),
+            2 => {
+                store.claim(id, claim).await.unwrap();
+                let release = Release {
+                    owner: claim.owner,
+                    clear_intent: true,
+                    retry_at: Timestamp(0),
+                    fail_class: 1,
+                };
+                store.release(id, release).await.unwrap();
+                assert_eq!(live().await.header.failures, 1);
+            }
+            _ => {
+                let commit = Commit {
+                    spent_fp: claim.rt_fp,
+                    new_fp: Fingerprint([2; 16]),
+                    access_exp: Timestamp(1),
+                    received_at: Timestamp(5),
+                    identity: None,
+                    tokens: new.tokens.clone(),
+                };
+                store.commit(id, commit).await.unwrap();
+                assert_eq!(live().await.header.received_at, Timestamp(5));
+            }
+        }
+        assert_eq!(live().await.tokens, new.tokens, "change {change}");
     }
 }

@@ -159,7 +159,12 @@ pub fn commit(
     let Some(mut header) = live_header(db, now, session)? else {
         return Ok(Committed::Gone);
     };
-    let answer = header.commit(commit.spent_fp, commit.new_fp, commit.access_exp);
+    let answer = header.commit(
+        commit.spent_fp,
+        commit.new_fp,
+        commit.access_exp,
+        commit.received_at,
+    );
     if matches!(answer, Committed::Done { .. }) {
         db.prepare_cached(
             "UPDATE session SET header = ?2, tokens = ?3, identity = ifnull(?4, identity)
