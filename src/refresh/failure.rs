@@ -63,13 +63,18 @@ impl Inner {
             return self.refused(session, owner, error).await;
         }
         let now = self.clock.now();
-        let retry_at = now.plus(jittered(pause(error, session.header.failures)));
-        if matches!(
-            error.class,
-            Class::ClientCredentialsRejected | Class::RefreshNotAllowed | Class::RateLimited
-        ) {
-            self.pace.hold(provider, retry_at, class);
-        }
+        let soon = || now.plus(jittered(pause(error, session.header.failures)));
+        let retry_at = match error.class {
+            Class::ClientCredentialsRejected | Class::RefreshNotAllowed => {
+                self.pace.hold_slowly(provider, now, class)
+            }
+            Class::RateLimited => {
+                let retry_at = soon();
+                self.pace.hold(provider, retry_at, class);
+                retry_at
+            }
+            _ => soon(),
+        };
         let not_spent = token_is_unspent(error);
         self.release(&session, owner, not_spent, retry_at, class)
             .await;

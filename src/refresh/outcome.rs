@@ -105,13 +105,13 @@ impl Effect {
     }
 }
 
-/// What only an operator can cure is asked for again once in this time.
+/// A client that may not have its scopes is asked for again once in this time.
 const SLOW: Duration = Duration::from_secs(60);
 
 /// How long everybody waits after a failure that follows `failures` others.
 pub(super) fn pause(error: &ProviderError, failures: u8) -> Duration {
     match error.class {
-        Class::ClientCredentialsRejected | Class::RefreshNotAllowed | Class::ScopeRejected => SLOW,
+        Class::ScopeRejected => SLOW,
         _ => back_off(error.retry_after, u32::from(failures)),
     }
 }

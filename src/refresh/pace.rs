@@ -13,6 +13,11 @@ use crate::model::identity::ProviderId;
 
 /// How long the one that asks after a pause keeps the others waiting.
 const PROBE: Duration = Duration::from_secs(15);
+/// What only an operator can cure is asked for again after this, then after
+/// twice as long and so on, at last once a minute. The first pauses are short
+/// because a provider that restarts refuses its clients too.
+const SLOW_FIRST: Duration = Duration::from_secs(5);
+const SLOW_MOST: Duration = Duration::from_secs(60);
 /// Between two refreshes of a provider that refuses its own refresh tokens.
 const SPACING: Duration = Duration::from_millis(200);
 /// How long refreshes are spaced out after the last sign of that.
@@ -36,6 +41,10 @@ pub(super) enum Turn {
 #[derive(Debug, Default)]
 struct Pacing {
     held: Option<(Timestamp, FailClass)>,
+    /// Somebody asks on behalf of those who are held back.
+    probing: bool,
+    /// How often in a row only an operator could have helped.
+    refusals: u32,
     spaced_until: Timestamp,
     next_turn: Timestamp,
 }
@@ -62,6 +71,7 @@ impl Pace {
                     return Turn::Held { until, class };
                 }
                 pacing.held = Some((now.plus(PROBE), class));
+                pacing.probing = true;
                 return Turn::Now;
             }
             if now >= pacing.spaced_until {
@@ -88,9 +98,38 @@ impl Pace {
         self.with(provider, |pacing| pacing.held = Some((until, class)));
     }
 
+    /// Holds refreshes back because of what only an operator can cure; until
+    /// when.
+    pub(super) fn hold_slowly(
+        &self,
+        provider: &ProviderId,
+        now: Timestamp,
+        class: FailClass,
+    ) -> Timestamp {
+        self.with(provider, |pacing| {
+            // Calls that were under way together are refused together.
+            if let Some((until, held)) = pacing.held
+                && held == class
+                && now < until
+                && !pacing.probing
+            {
+                return until;
+            }
+            let until = now.plus(slow(pacing.refusals));
+            pacing.refusals = pacing.refusals.saturating_add(1);
+            pacing.held = Some((until, class));
+            pacing.probing = false;
+            until
+        })
+    }
+
     /// True where refreshes were held back until now.
     pub(super) fn release(&self, provider: &ProviderId) -> bool {
-        self.with(provider, |pacing| pacing.held.take().is_some())
+        self.with(provider, |pacing| {
+            pacing.refusals = 0;
+            pacing.probing = false;
+            pacing.held.take().is_some()
+        })
     }
 
     /// Many sessions are refused alike: one after the other from now on.
@@ -99,6 +138,10 @@ impl Pace {
             pacing.spaced_until = now.plus(SPACED_FOR);
         });
     }
+}
+
+fn slow(refusals: u32) -> Duration {
+    (SLOW_FIRST * 2_u32.pow(refusals.min(5))).min(SLOW_MOST)
 }
 
 #[cfg(test)]
@@ -125,6 +168,26 @@ mod tests {
         assert!(pace.release(&main()));
         assert!(!pace.release(&main()));
         assert_eq!(pace.turn(&main(), at(61)), Turn::Now);
+    }
+
+    #[test]
+    fn what_an_operator_must_cure_is_asked_for_ever_more_slowly() {
+        let pace = Pace::default();
+        let class = FailClass(4);
+        let mut now = Timestamp::from_secs(0);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            assert_eq!(pace.turn(&main(), now), Turn::Now);
+            let until = pace.hold_slowly(&main(), now, class);
+            let together = pace.hold_slowly(&main(), now, class);
+            assert_eq!(together, until, "refused together");
+            pauses.push(until.since(now).as_secs());
+            now = until;
+        }
+        assert_eq!(pauses, [5, 10, 20, 40, 60, 60]);
+        pace.release(&main());
+        let until = pace.hold_slowly(&main(), now, class);
+        assert_eq!(until.since(now), SLOW_FIRST);
     }
 
     #[test]
