@@ -232,6 +232,9 @@ impl World {
             // Versions and idle time only count up.
             header.version = 1;
             header.last_seen = Timestamp(0);
+            // They decide how long pauses are, not what may be sent.
+            header.failures = 0;
+            header.received_at = Timestamp(0);
             if !keeps.grace {
                 header.sent_at = Timestamp(0);
             }
