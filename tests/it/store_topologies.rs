@@ -74,6 +74,7 @@ fn claim() -> Claim {
         owner: Owner(random::bytes()),
         lease: Duration::from_secs(60),
         last_try: false,
+        grace: Duration::ZERO,
     }
 }
 
