@@ -83,6 +83,7 @@ impl Gateway {
                 idle_timeout: config.session.idle_timeout,
             },
         ));
+        sessions.keep_history(&control);
         if matches!(config.store, checked::Store::Embedded { .. }) {
             // A Redis may be down now, or belong to others too; readiness
             // asks it. This store is ours alone: refuse at once.
@@ -262,6 +263,11 @@ impl Gateway {
         let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
         while self.refresher.under_way() > 0 && tokio::time::Instant::now() < patience {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        // The last entries of histories; nobody is worse off without them.
+        let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(1);
+        while self.sessions.notes_waiting() > 0 && tokio::time::Instant::now() < patience {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
         }
         self.end_admin.send_replace(true);
     }

@@ -7,6 +7,7 @@
 mod banner;
 pub mod cure;
 mod gateway;
+mod history;
 pub mod live;
 mod names;
 mod readiness;
@@ -14,4 +15,5 @@ mod store;
 
 pub use banner::banner;
 pub use gateway::{AppError, Gateway};
+pub use history::history;
 pub use names::release_name;

@@ -62,6 +62,15 @@ pub enum Command {
     /// Asks the same code as the gateway does. Changes nothing and calls nobody.
     /// Exit codes: 0 the request reaches an application, 1 it does not, 2 wrong usage or a faulty configuration.
     Explain(Box<ExplainSettings>),
+    /// Say what happened to a sign-in or a session, and what comes next
+    ///
+    /// Takes what error pages and logs show: the code at the end of a page
+    /// ("for support"), `login.attempt` or `session.reference`. Reads the
+    /// session store; a gateway may run meanwhile. Remembered are the last 16
+    /// events: of sign-ins for 7 days, of sessions until 7 days after their
+    /// end.
+    /// Exit codes: 0 something is known, 1 nothing is, 2 wrong usage or a faulty configuration.
+    Why(WhySettings),
     /// Print the JSON Schema of the configuration, for editors
     Schema,
     /// Keys that seal sessions
@@ -92,6 +101,16 @@ pub struct DemoSettings {
     /// Seconds that the demo's access tokens live
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(5..=3600))]
     pub token_lifetime: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Args)]
+pub struct WhySettings {
+    /// Attempt id or session reference, as a page or the log shows it
+    #[arg(value_name = "REF")]
+    pub reference: String,
+    /// Configuration file [default: as for serve]
+    #[arg(long, short, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]

@@ -13,6 +13,7 @@ mod live;
 mod names;
 mod serve;
 mod terminal;
+mod why;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
             let sources = Sources::of_process(settings.config.clone());
             explain::explain(&settings, &sources)
         }
+        Command::Why(settings) => why::why(&settings),
         Command::Schema => check::print_schema(),
         Command::Keys(KeysCommand::Generate) => check::generate_keys(),
         Command::Names(NamesCommand::Release(settings)) => names::release(&settings),

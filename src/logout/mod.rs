@@ -94,7 +94,9 @@ impl Logout {
 
     /// Ends a session that another sign-in of the same browser replaced.
     pub async fn replace(&self, session: &Session) -> Result<(), SessionError> {
-        self.sessions.revoke(session).await
+        self.sessions
+            .revoke_because(session, "session_replaced")
+            .await
     }
 
     /// A token that only the holder of this ticket can show.

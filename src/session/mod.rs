@@ -7,6 +7,7 @@
 pub mod cookie;
 mod found;
 mod handover;
+pub mod history;
 mod idle;
 mod key_memory;
 pub mod lifetime;
@@ -16,6 +17,7 @@ pub mod provider_sign_out;
 pub mod record;
 pub mod rotation;
 pub mod sessions;
+mod single_use;
 pub mod store;
 pub mod ticket;
 mod vault;

@@ -119,7 +119,7 @@ impl Sessions {
         let mut ended = 0;
         for key in self.ring.all() {
             let index = self.order_index(key, issuer, about);
-            ended += self.end_listed(index).await?;
+            ended += self.end_listed(index, "session_ended_by_idp").await?;
         }
         Ok(ended)
     }

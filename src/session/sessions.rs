@@ -7,14 +7,15 @@ use tokio::sync::broadcast;
 
 pub use super::found::{Ending, Found, Session};
 pub use super::handover::Grant;
+use super::history::Notes;
 use super::idle::LastUses;
 use super::key_memory::KeyMemory;
 use super::lifetime::{self, Age};
 use super::pins::Pins;
 use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
 use super::store::{
-    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store,
-    StoreError, StoredSession,
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Release, Store, StoreError,
+    StoredSession,
 };
 use super::ticket::{Scope, Ticket, TicketKeys};
 use super::vault::{DataKey, Listing, TicketRecord, Vault, browser_family};
@@ -99,6 +100,7 @@ pub struct Sessions {
     pub(super) lifetime: Duration,
     pub(super) key_memory: KeyMemory,
     pub(super) pins: Pins,
+    pub(super) notes: Notes,
     idle_timeout: Duration,
     uses: LastUses,
     revoked: broadcast::Sender<SessionId>,
@@ -115,6 +117,7 @@ impl Sessions {
             lifetime: settings.lifetime,
             key_memory: KeyMemory::default(),
             pins: Pins::default(),
+            notes: Notes::default(),
             idle_timeout: settings.idle_timeout,
             uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
             revoked: broadcast::Sender::new(REVOCATIONS_KEPT),
@@ -353,9 +356,20 @@ impl Sessions {
     /// comes first: it alone decides, the rest is tidying. Tickets of other
     /// scopes than the one at hand lead to it until they expire.
     pub async fn revoke(&self, session: &Session) -> Result<(), SessionError> {
+        self.revoke_because(session, Ending::SignedOut.reason())
+            .await
+    }
+
+    /// As [`Self::revoke`], with the reason for the session's history.
+    pub async fn revoke_because(
+        &self,
+        session: &Session,
+        reason: &str,
+    ) -> Result<(), SessionError> {
         let (issuer, subject) = (&session.identity.issuer, &session.identity.subject);
         self.store.tombstone(session.id, self.clock.now()).await?;
         self.forget(session.id);
+        self.note_ended(session.id, reason);
         for key in self.ring.all() {
             let index = self.index(key, issuer, subject);
             self.store.index_remove(index, session.id).await?;
@@ -370,17 +384,24 @@ impl Sessions {
         let mut ended = 0;
         for key in self.ring.all() {
             let index = self.index(key, issuer, subject);
-            ended += self.end_listed(index).await?;
+            ended += self.end_listed(index, Ending::SignedOut.reason()).await?;
         }
         Ok(ended)
     }
 
     /// Ends every session of an index; tells how many were live.
-    pub(super) async fn end_listed(&self, index: Digest) -> Result<usize, SessionError> {
+    pub(super) async fn end_listed(
+        &self,
+        index: Digest,
+        reason: &str,
+    ) -> Result<usize, SessionError> {
         let mut ended = 0;
         for session in self.store.index_list(index).await? {
             let was_live = self.store.tombstone(session, self.clock.now()).await?;
             ended += usize::from(was_live);
+            if was_live {
+                self.note_ended(session, reason);
+            }
             self.forget(session);
             self.store.index_remove(index, session).await?;
         }
@@ -397,29 +418,6 @@ impl Sessions {
         self.uses.forget(&session);
         // An error says that nobody listens.
         let _ = self.revoked.send(session);
-    }
-
-    /// Whether this is the first time that `key` is named for `purpose`
-    /// within `ttl`.
-    pub async fn once(
-        &self,
-        purpose: &'static str,
-        key: &[u8],
-        ttl: Duration,
-    ) -> Result<Once, SessionError> {
-        let name = self.once_name(purpose, key);
-        Ok(self.store.once(name, self.clock.now().plus(ttl)).await?)
-    }
-
-    /// Leaves a result for later callers of `once`.
-    pub async fn once_finish(
-        &self,
-        purpose: &'static str,
-        key: &[u8],
-        value: Vec<u8>,
-    ) -> Result<(), SessionError> {
-        let name = self.once_name(purpose, key);
-        Ok(self.store.once_finish(name, value).await?)
     }
 
     /// Whether the store takes a write and a read, and belongs to the ring.
@@ -463,18 +461,6 @@ impl Sessions {
     fn index(&self, key: &RingKey, issuer: &str, subject: &str) -> Digest {
         let parts = [&*self.namespace, issuer, subject].map(str::as_bytes);
         Digest(key.derive("index of a subject", &parts))
-    }
-
-    /// Not under a ring key: replicas that write with different keys, or a
-    /// key change, must not make anything first twice. What is named here is
-    /// random already.
-    pub(super) fn once_name(&self, purpose: &'static str, key: &[u8]) -> Digest {
-        let mut hasher = blake3::Hasher::new_derive_key("vestibule 2026 single use");
-        for part in [self.namespace.as_bytes(), purpose.as_bytes(), key] {
-            hasher.update(&(part.len() as u64).to_le_bytes());
-            hasher.update(part);
-        }
-        Digest(*hasher.finalize().as_bytes())
     }
 }
 

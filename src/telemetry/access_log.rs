@@ -202,8 +202,9 @@ fn append(out: &mut Vec<u8>, line: &RequestLine<'_>, json: bool) {
     out.push(b'\n');
 }
 
-/// UTC with milliseconds.
-struct Rfc3339(u64);
+/// Milliseconds since 1970, shown as UTC with milliseconds: the times of both
+/// logs.
+pub struct Rfc3339(pub u64);
 
 impl std::fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -11,6 +11,6 @@ mod log;
 mod metrics;
 mod shard;
 
-pub use access_log::AccessLog;
+pub use access_log::{AccessLog, Rfc3339};
 pub use handle::{RequestLine, Telemetry};
 pub use log::{LogError, init};

@@ -83,4 +83,6 @@ mod two_providers;
 #[cfg(test)]
 mod upstreams;
 #[cfg(test)]
+mod why;
+#[cfg(test)]
 mod zipline;

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use secrecy::ExposeSecret;
 
+use super::super::store::Once;
 use super::*;
 use crate::model::identity::{Groups, ProviderId};
 use crate::session::store::memory::MemoryStore;

@@ -1,7 +1,7 @@
 //! Keeps everything in this process: for tests and for the library. Nothing
 //! survives a restart, and replicas do not see each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -27,6 +27,7 @@ struct Shelves {
     once: HashMap<Digest, Expiring<Bytes>>,
     put_down: HashMap<Digest, Expiring<Bytes>>,
     pins: HashMap<Digest, Bytes>,
+    histories: HashMap<Digest, Expiring<VecDeque<Bytes>>>,
     /// Entries at which the expired ones are thrown out next.
     sweep_at: usize,
 }
@@ -81,7 +82,8 @@ impl Shelves {
             + self.sessions.len()
             + self.index.len()
             + self.once.len()
-            + self.put_down.len();
+            + self.put_down.len()
+            + self.histories.len();
         if count < self.sweep_at {
             return;
         }
@@ -89,6 +91,7 @@ impl Shelves {
         self.sessions.retain(|_, entry| entry.expires_at > now);
         self.once.retain(|_, entry| entry.expires_at > now);
         self.put_down.retain(|_, entry| entry.expires_at > now);
+        self.histories.retain(|_, entry| entry.expires_at > now);
         self.index.retain(|_, members| {
             members.retain(|_, expires_at| *expires_at > now);
             !members.is_empty()
@@ -318,6 +321,41 @@ impl Store for MemoryStore {
 
     async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
         Ok(self.shelves().pins.remove(&key).is_some())
+    }
+
+    async fn history_add(
+        &self,
+        name: Digest,
+        entry: Vec<u8>,
+        keep: usize,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let mut shelves = self.shelves();
+        shelves.sweep(now);
+        let kept = shelves.histories.entry(name).or_insert(Expiring {
+            value: VecDeque::new(),
+            expires_at,
+        });
+        if kept.expires_at <= now {
+            kept.value.clear();
+        }
+        kept.expires_at = kept.expires_at.max(expires_at);
+        kept.value.push_back(entry.into());
+        while kept.value.len() > keep {
+            kept.value.pop_front();
+        }
+        Ok(())
+    }
+
+    async fn history(&self, name: Digest) -> Result<Vec<Bytes>, StoreError> {
+        let now = self.clock.now();
+        let shelves = self.shelves();
+        let kept = shelves.histories.get(&name);
+        let kept = kept.filter(|kept| kept.expires_at > now);
+        Ok(kept
+            .map(|kept| kept.value.iter().cloned().collect())
+            .unwrap_or_default())
     }
 
     async fn probe(&self) -> Result<(), StoreError> {

@@ -229,6 +229,19 @@ pub trait Store: Send + Sync + 'static {
     /// The next caller of `pin` is the first again. True if there was a pin.
     async fn unpin(&self, key: Digest) -> Result<bool, StoreError>;
 
+    /// Adds to the history under `name`, of which the last `keep` entries
+    /// stay, at least until `expires_at`; another entry may make them stay
+    /// longer.
+    async fn history_add(
+        &self,
+        name: Digest,
+        entry: Vec<u8>,
+        keep: usize,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError>;
+    /// Oldest first.
+    async fn history(&self, name: Digest) -> Result<Vec<Bytes>, StoreError>;
+
     /// A real write and read of ordinary size.
     async fn probe(&self) -> Result<(), StoreError>;
 }

@@ -84,5 +84,7 @@ observed! {
     take(key: Digest) -> Option<Bytes>;
     pin(key: Digest, value: Vec<u8>) -> Bytes;
     unpin(key: Digest) -> bool;
+    history_add(name: Digest, entry: Vec<u8>, keep: usize, expires_at: Timestamp) -> ();
+    history(name: Digest) -> Vec<Bytes>;
     probe() -> ();
 }

@@ -6,6 +6,7 @@
 mod claims;
 mod commits;
 mod entries;
+mod histories;
 mod pins;
 mod records;
 mod subject;
@@ -20,6 +21,7 @@ pub async fn run(subject: &Subject) -> Vec<String> {
     entries::run(subject, &mut failures).await;
     takes::run(subject, &mut failures).await;
     pins::run(subject, &mut failures).await;
+    histories::run(subject, &mut failures).await;
     records::run(subject, &mut failures).await;
     claims::run(subject, &mut failures).await;
     commits::run(subject, &mut failures).await;

@@ -51,6 +51,8 @@ pub enum Entry {
     PutDown,
     /// The first value, for good.
     Pin,
+    /// What happened, oldest first.
+    History,
 }
 
 impl Entry {
@@ -61,6 +63,7 @@ impl Entry {
             Self::Once => 'o',
             Self::PutDown => 'g',
             Self::Pin => 'p',
+            Self::History => 'h',
         };
         format!("{prefix}:{kind}:{}", hex(&name.0))
     }
@@ -133,6 +136,7 @@ mod tests {
         assert_eq!(Entry::Once.key("p", name), format!("p:o:{hex}"));
         assert_eq!(Entry::PutDown.key("p", name), format!("p:g:{hex}"));
         assert_eq!(Entry::Pin.key("p", name), format!("p:p:{hex}"));
+        assert_eq!(Entry::History.key("p", name), format!("p:h:{hex}"));
     }
 
     proptest! {

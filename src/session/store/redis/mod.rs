@@ -416,6 +416,30 @@ impl Store for RedisStore {
             .await
     }
 
+    async fn history_add(
+        &self,
+        name: Digest,
+        entry: Vec<u8>,
+        keep: usize,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let key = self.key(Entry::History, name);
+        let keep = keep.to_string();
+        let arguments: [&[u8]; 3] = [&entry, keep.as_bytes(), &decimal(expires_at)];
+        let script = &self.scripts.history_add;
+        // Losing one costs little: no replica is waited for.
+        let _: Answer<u8> = self.eval(Lane::Write, script, &[&key], &arguments).await?;
+        Ok(())
+    }
+
+    async fn history(&self, name: Digest) -> Result<Vec<Bytes>, StoreError> {
+        let key = self.key(Entry::History, name);
+        let mut command = ::redis::cmd("LRANGE");
+        command.arg(&key).arg(0).arg(-1);
+        let entries: Vec<Vec<u8>> = self.send(Lane::Read, &key, &command).await?;
+        Ok(entries.into_iter().map(Bytes::from).collect())
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         let key = layout::probe_key(&self.prefix);
         let mut command = ::redis::cmd("SET");

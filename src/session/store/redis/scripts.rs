@@ -151,6 +151,17 @@ redis.call('SET', KEYS[1], ARGV[1])
 return ARGV[1]
 ";
 
+/// A history lives as long as its entries ask for.
+const HISTORY_ADD: &str = r"
+redis.call('RPUSH', KEYS[1], ARGV[1])
+redis.call('LTRIM', KEYS[1], -tonumber(ARGV[2]), -1)
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 or left < tonumber(ARGV[3]) - now then
+  redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+end
+return 1
+";
+
 pub struct Scripts {
     pub create: Script,
     pub claim: Script,
@@ -163,6 +174,7 @@ pub struct Scripts {
     pub index_list: Script,
     pub once: Script,
     pub pin: Script,
+    pub history_add: Script,
 }
 
 impl Scripts {
@@ -180,6 +192,7 @@ impl Scripts {
             index_list: script(&[NOW, INDEX_LIST]),
             once: script(&[ONCE]),
             pin: script(&[PIN]),
+            history_add: script(&[NOW, HISTORY_ADD]),
         }
     }
 }

@@ -295,6 +295,22 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn history_add(
+        &self,
+        name: Digest,
+        entry: Vec<u8>,
+        keep: usize,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |db, now| statements::history_add(db, now, name, &entry, keep, expires_at))
+            .await
+    }
+
+    async fn history(&self, name: Digest) -> Result<Vec<Bytes>, StoreError> {
+        self.read(move |db, now| statements::history(db, now, name))
+            .await
+    }
+
     async fn probe(&self) -> Result<(), StoreError> {
         self.write(statements::write_probe).await?;
         self.read(|db, _| statements::read_probe(db)).await

@@ -16,7 +16,7 @@ use crate::session::store::StoreError;
 /// "vsti": marks the file as ours.
 const APPLICATION_ID: i32 = 0x7673_7469;
 /// The layout below. An older release refuses a newer one.
-pub const VERSION: i32 = 2;
+pub const VERSION: i32 = 3;
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -73,6 +73,18 @@ const TABLES_SINCE_2: &str = "
         key BLOB NOT NULL PRIMARY KEY,
         value BLOB NOT NULL
     ) STRICT, WITHOUT ROWID;
+";
+
+/// What layout 3 has and layout 2 had not.
+const TABLES_SINCE_3: &str = "
+    CREATE TABLE history (
+        name BLOB NOT NULL,
+        number INTEGER NOT NULL,
+        entry BLOB NOT NULL,
+        expires_at INTEGER NOT NULL,
+        PRIMARY KEY (name, number)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX history_expiry ON history (expires_at);
 ";
 
 /// The error with the file's name, and with the cure where it is damaged.
@@ -232,8 +244,11 @@ fn bring_up(connection: &mut Connection) -> Result<(), StoreError> {
         )?;
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     }
-    if found < VERSION {
+    if found < 2 {
         transaction.execute_batch(TABLES_SINCE_2)?;
+    }
+    if found < VERSION {
+        transaction.execute_batch(TABLES_SINCE_3)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     kill_point::at("layout", "written");

@@ -312,6 +312,41 @@ pub fn unpin(db: &Connection, key: Digest) -> Outcome<bool> {
     Ok(gone > 0)
 }
 
+pub fn history_add(
+    db: &Connection,
+    now: Timestamp,
+    name: Digest,
+    entry: &[u8],
+    keep: usize,
+    expires_at: Timestamp,
+) -> Outcome<()> {
+    let number: i64 = db
+        .prepare_cached("SELECT ifnull(max(number), 0) + 1 FROM history WHERE name = ?1")?
+        .query_row(params![name.0], |row| row.get(0))?;
+    db.prepare_cached(
+        "INSERT INTO history (name, number, entry, expires_at) VALUES (?1, ?2, ?3, ?4)",
+    )?
+    .execute(params![name.0, number, entry, millis(expires_at)])?;
+    let keep = i64::try_from(keep).unwrap_or(i64::MAX);
+    db.prepare_cached(
+        "DELETE FROM history WHERE name = ?1 AND (number <= ?2 OR expires_at <= ?3)",
+    )?
+    .execute(params![name.0, number.saturating_sub(keep), millis(now)])?;
+    Ok(())
+}
+
+pub fn history(db: &Connection, now: Timestamp, name: Digest) -> Outcome<Vec<Bytes>> {
+    let mut statement = db.prepare_cached(
+        "SELECT entry FROM history WHERE name = ?1 AND expires_at > ?2 ORDER BY number",
+    )?;
+    let entries = statement
+        .query_map(params![name.0, millis(now)], |row| {
+            row.get::<_, Vec<u8>>(0).map(Bytes::from)
+        })?
+        .collect::<Result<_, _>>()?;
+    Ok(entries)
+}
+
 /// As large as an ordinary record, so that a full disk shows.
 const PROBE_LENGTH: usize = 4096;
 
@@ -349,6 +384,8 @@ pub fn sweep(db: &Connection, now: Timestamp, limit: usize) -> Outcome<bool> {
          (SELECT key FROM once WHERE expires_at <= ?1 LIMIT ?2)",
         "DELETE FROM put_down WHERE key IN
          (SELECT key FROM put_down WHERE expires_at <= ?1 LIMIT ?2)",
+        "DELETE FROM history WHERE (name, number) IN
+         (SELECT name, number FROM history WHERE expires_at <= ?1 LIMIT ?2)",
     ] {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let gone = db

@@ -69,9 +69,17 @@ async fn the_file_is_for_its_owner_only_and_synced_fully() {
     assert_eq!(settings, (2, 2), "FULL, INCREMENTAL");
 }
 
-/// Layout 1 is layout 2 without two tables.
+/// Layout 1 is layout 2 without two tables, layout 2 is layout 3 without one.
 #[tokio::test]
-async fn a_file_of_the_first_layout_is_brought_up_and_keeps_what_it_has() {
+async fn a_file_of_an_older_layout_is_brought_up_and_keeps_what_it_has() {
+    let of_2 = "DROP TABLE history; PRAGMA user_version = 2";
+    let of_1 = "DROP TABLE history; DROP TABLE put_down; DROP TABLE pin; PRAGMA user_version = 1";
+    for (number, layout) in [(1, of_1), (2, of_2)] {
+        brought_up_from(number, layout).await;
+    }
+}
+
+async fn brought_up_from(number: i32, layout: &str) {
     let folder = folder();
     let path = folder.path().join("db");
     let clock = Clock::movable();
@@ -82,17 +90,20 @@ async fn a_file_of_the_first_layout_is_brought_up_and_keeps_what_it_has() {
     store.put_ticket(name, b"x".to_vec(), later).await.unwrap();
     drop(store);
     let old = rusqlite::Connection::open(&path).unwrap();
-    old.execute_batch("DROP TABLE put_down; DROP TABLE pin; PRAGMA user_version = 1")
-        .unwrap();
+    old.execute_batch(layout).unwrap();
     drop(old);
-    let copy = folder.path().join("db-layout-1");
+    let copy = folder.path().join(format!("db-layout-{number}"));
     assert!(!copy.exists());
+    // A command beside the gateway leaves an older layout alone.
+    let error = SqliteStore::join(&path, clock.clone()).err().unwrap();
+    assert!(error.to_string().contains("layout"), "{error}");
     for _ in 0..2 {
         let store = SqliteStore::open(&path, clock.clone()).unwrap();
         assert_eq!(store.namespace(), namespace);
         assert!(store.get_ticket(name).await.unwrap().is_some());
         assert_eq!(store.pin(name, b"a".to_vec()).await.unwrap(), "a");
         assert!(store.take(name).await.unwrap().is_none());
+        assert!(store.history(name).await.unwrap().is_empty());
     }
     let mode = std::fs::metadata(&copy).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -103,7 +114,17 @@ async fn a_file_of_the_first_layout_is_brought_up_and_keeps_what_it_has() {
     let tickets: i32 = copy
         .query_row("SELECT count(*) FROM ticket", [], |row| row.get(0))
         .unwrap();
-    assert_eq!((layout, tickets), (1, 1));
+    assert_eq!((layout, tickets), (number, 1));
+    let beside = SqliteStore::join(&path, clock.clone()).unwrap();
+    assert!(beside.get_ticket(name).await.unwrap().is_some());
+}
+
+#[test]
+fn a_command_beside_the_gateway_makes_no_database() {
+    let folder = folder();
+    let path = folder.path().join("db");
+    assert!(SqliteStore::join(&path, Clock::system()).is_err());
+    assert!(!path.exists());
 }
 
 #[test]
