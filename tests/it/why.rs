@@ -39,13 +39,7 @@ async fn told(scene: &Scene, reference: &str, said: &[&str]) -> String {
 }
 
 async fn sign_out(scene: &Scene, browser: &Browser) {
-    let answer = browser
-        .fetch(
-            "GET",
-            &scene.gateway.own("/sign_out"),
-            &[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")],
-        )
-        .await;
+    let answer = browser.step(&scene.gateway.own("/sign_out")).await;
     assert!(answer.status.as_u16() < 400, "{}", answer.text());
 }
 
