@@ -129,6 +129,20 @@ fn of_provider(reason: &str) -> Option<&'static str> {
         "response_issuer_mismatch" => {
             "an answer came from another provider than the one that was asked: perhaps an attack; compare `iss` with provider.ID.issuer"
         }
+        "logout_token_age" => {
+            "the logout token is too old, or the clocks differ: `vestibule check --live` tells the difference"
+        }
+        "logout_token_replayed" => {
+            "the same logout token came again; nothing to do, the provider repeats itself or somebody copied it"
+        }
+        "logout_token_events"
+        | "logout_token_jti"
+        | "logout_token_nonce"
+        | "logout_token_whom"
+        | "logout_token_stranger" => {
+            "what came is no logout token of the provider for this client: see that the provider speaks back-channel logout, \
+             else look who sends it"
+        }
         "upstream_grant_lost" => {
             "the provider lost the key of its refresh tokens: keep its data over restarts (Gitea: the jwt folder). \
              People sign in once more"
