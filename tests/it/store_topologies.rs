@@ -16,7 +16,7 @@ use vestibule::session::store::redis::RedisStore;
 use vestibule::session::store::{Claim, Claimed, Loaded, NewRecords, Store, StoreError};
 
 use crate::harness::part::{self, Part};
-use crate::harness::redis::Redis;
+use crate::harness::redis::{self, Redis};
 use crate::harness::redis_cluster::RedisCluster;
 use crate::harness::sentinels::Sentinels;
 use crate::harness::until;
@@ -43,8 +43,9 @@ async fn opened(settings: &checked::Redis) -> Arc<RedisStore> {
 
 fn behind(sentinels: &Sentinels) -> checked::Redis {
     let mut settings = settings(&sentinels.url());
-    settings.sentinel_password =
-        Some(LiveSecret::in_file(sentinels.password_file()).expect("file"));
+    let secret = |path| Some(LiveSecret::in_file(path).expect("file"));
+    settings.password = secret(sentinels.password_file());
+    settings.sentinel_password = secret(sentinels.sentinel_password_file());
     settings
 }
 
@@ -176,7 +177,7 @@ async fn valkey_passes_the_suite_of_the_stores() {
     if !part::have("valkey_passes_the_suite_of_the_stores", &[Part::Valkey]) {
         return;
     }
-    let valkey = Redis::valkey().await;
+    let valkey = Redis::valkey(&[]).await;
     let store = opened(&settings(&format!("redis://{}", valkey.address()))).await;
     conforms(Arc::clone(&store)).await;
     let facts = store.facts().await.expect("facts");
@@ -342,6 +343,51 @@ async fn a_cluster_passes_the_suite_of_the_stores() {
     conforms(opened(&settings(&cluster.url())).await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_of_valkey_passes_the_suite_of_the_stores() {
+    let name = "a_cluster_of_valkey_passes_the_suite_of_the_stores";
+    if !part::have(name, &[Part::Valkey]) {
+        return;
+    }
+    let cluster = RedisCluster::of_valkey().await;
+    let store = opened(&settings(&cluster.url())).await;
+    conforms(Arc::clone(&store)).await;
+    move_one(&cluster, &store).await;
+}
+
+/// With a password too. One node is a cluster when it keeps every slot.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_is_reached_over_tls() {
+    if !part::have("a_cluster_is_reached_over_tls", &[Part::Redis]) {
+        return;
+    }
+    let bus = crate::harness::port::free().to_string();
+    let words = [
+        "--cluster-enabled",
+        "yes",
+        "--tls-cluster",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--requirepass",
+        redis::PASSWORD,
+    ];
+    let node = Redis::with_tls_and(&words).await;
+    node.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"])
+        .await;
+    let mut settings = settings(&format!("rediss-cluster://{}", node.address()));
+    settings.ca_file = Some(node.folder().join("ca.pem"));
+    let secret = node.folder().join("password-of-tests");
+    std::fs::write(&secret, redis::PASSWORD).expect("file");
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("mode");
+    settings.password = Some(LiveSecret::in_file(secret).expect("file"));
+    conforms(opened(&settings).await).await;
+    settings.ca_file = None;
+    let store = RedisStore::new(&settings, TIMEOUT).expect("settings");
+    store.probe().await.expect_err("an authority of nobody");
+}
+
 /// The slot that keeps the session with this id.
 async fn slot_of(cluster: &RedisCluster, id: SessionId) -> u16 {
     let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -359,8 +405,12 @@ async fn r7_a_session_whose_slot_moves_stays_in_reach() {
     }
     let cluster = RedisCluster::start().await;
     let store = opened(&settings(&cluster.url())).await;
-    let id = round(&store).await.expect("a session");
-    let slot = slot_of(&cluster, id).await;
+    move_one(&cluster, &store).await;
+}
+
+async fn move_one(cluster: &RedisCluster, store: &Arc<RedisStore>) {
+    let id = round(store).await.expect("a session");
+    let slot = slot_of(cluster, id).await;
     let from = RedisCluster::keeper_of(slot);
     let to = (from + 1) % 3;
     let live = async |what: &str| {
@@ -380,7 +430,7 @@ async fn r7_a_session_whose_slot_moves_stays_in_reach() {
     assert_eq!(keys.len(), 3, "{keys:?}");
     cluster.move_keys(&keys[..1], from, to).await;
     let waits = tokio::spawn({
-        let store = Arc::clone(&store);
+        let store = Arc::clone(store);
         async move { store.load(id).await }
     });
     sleep(Duration::from_millis(100)).await;

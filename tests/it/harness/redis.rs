@@ -17,6 +17,8 @@ use super::{port, until};
 pub const USER: &str = "gateway";
 pub const PASSWORD: &str = "redis-tests-only-secret";
 
+const LOCK: [&str; 4] = ["--requirepass", PASSWORD, "--masterauth", PASSWORD];
+
 pub struct Redis {
     program: &'static str,
     folder: TempDir,
@@ -36,15 +38,28 @@ impl Redis {
         Self::with("", words).await
     }
 
-    /// Copies `primary`.
+    /// With `PASSWORD` for everybody, its replicas among them.
+    pub async fn start_locked() -> Self {
+        Self::with("", &LOCK).await
+    }
+
+    /// Copies `primary`, with the same password.
     pub async fn replica_of(primary: &Self) -> Self {
         let port = primary.port.to_string();
-        Self::with("", &["--replicaof", "127.0.0.1", &port]).await
+        let mut words = vec!["--replicaof", "127.0.0.1", &port];
+        if primary.is_locked() {
+            words.extend(LOCK);
+        }
+        Self::with("", &words).await
     }
 
     /// Valkey in place of Redis.
-    pub async fn valkey() -> Self {
-        Self::run("valkey-server", "", &[]).await
+    pub async fn valkey(words: &[&str]) -> Self {
+        Self::run("valkey-server", "", words).await
+    }
+
+    fn is_locked(&self) -> bool {
+        self.arguments.iter().any(|word| word == LOCK[0])
     }
 
     /// With an access list: the default user is off.
@@ -103,6 +118,11 @@ impl Redis {
 
     /// TLS on the same port instead of plain text, with a certificate of its own authority.
     pub async fn with_tls() -> Self {
+        Self::with_tls_and(&[]).await
+    }
+
+    /// The same with more words on its command line.
+    pub async fn with_tls_and(more: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("vestibule-redis-")
             .tempdir()
@@ -118,14 +138,16 @@ impl Redis {
             ("--tls-key-file", file("server.key")),
             ("--tls-ca-cert-file", file("ca.pem")),
             ("--tls-auth-clients", "no".to_owned()),
+            ("--unixsocket", file("redis.sock")),
             ("--dir", folder.path().display().to_string()),
             ("--appendonly", "yes".to_owned()),
             ("--save", String::new()),
         ];
-        let arguments: Vec<String> = words
+        let mut arguments: Vec<String> = words
             .into_iter()
             .flat_map(|(name, value)| [name.to_owned(), value])
             .collect();
+        arguments.extend(more.iter().map(|word| (*word).to_owned()));
         let program = "redis-server";
         let process = run(program, &arguments);
         let mut redis = Self {
@@ -213,8 +235,7 @@ impl Redis {
     /// the file that holds it.
     pub async fn new_password(&self, password: &str, connections_end: bool) {
         let words = ["ACL", "SETUSER", USER, "resetpass", &format!(">{password}")];
-        let admin = Some((USER, PASSWORD));
-        command_as(self.address(), admin, &words).await;
+        command_as(self.address(), (USER, PASSWORD), &words).await;
         if connections_end {
             let words = ["CLIENT", "KILL", "USER", USER, "SKIPME", "no"];
             let client =
@@ -264,7 +285,16 @@ impl Redis {
 
     /// One command; panics on an error of the server.
     pub async fn command(&self, words: &[&str]) -> Value {
-        command_at(self.address(), None, words).await
+        let login = if self.is_locked() {
+            format!("?pass={PASSWORD}")
+        } else {
+            String::new()
+        };
+        command(
+            &format!("redis+unix://{}{login}", self.socket().display()),
+            words,
+        )
+        .await
     }
 
     /// Whether `count` replicas are connected and have everything.
@@ -287,18 +317,17 @@ impl Redis {
     }
 }
 
-/// One command to the server at `address`, after logging in where there is a
-/// password.
-pub async fn command_at(address: SocketAddr, password: Option<&str>, words: &[&str]) -> Value {
-    command_as(address, password.map(|password| ("", password)), words).await
+/// One command to the server at `address`, as a user with a password.
+pub async fn command_as(
+    address: SocketAddr,
+    (name, password): (&str, &str),
+    words: &[&str],
+) -> Value {
+    command(&format!("redis://{name}:{password}@{address}/"), words).await
 }
 
-/// One command as a user of an access list.
-async fn command_as(address: SocketAddr, user: Option<(&str, &str)>, words: &[&str]) -> Value {
-    let login = user.map_or_else(String::new, |(name, password)| {
-        format!("{name}:{password}@")
-    });
-    let client = ::redis::Client::open(format!("redis://{login}{address}/")).expect("address");
+async fn command(url: &str, words: &[&str]) -> Value {
+    let client = ::redis::Client::open(url).expect("address");
     let mut connection = client
         .get_multiplexed_async_connection()
         .await

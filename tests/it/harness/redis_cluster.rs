@@ -16,6 +16,15 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// A node is given up after two seconds without a sign of life.
     pub async fn start() -> Self {
+        Self::run(false).await
+    }
+
+    /// Of Valkey.
+    pub async fn of_valkey() -> Self {
+        Self::run(true).await
+    }
+
+    async fn run(valkey: bool) -> Self {
         let mut nodes = Vec::new();
         let mut ports = Vec::new();
         for _ in 0..PRIMARIES * 2 {
@@ -30,7 +39,11 @@ impl RedisCluster {
                 "--cluster-replica-validity-factor",
                 "0",
             ];
-            nodes.push(Redis::start_with(&words).await);
+            nodes.push(if valkey {
+                Redis::valkey(&words).await
+            } else {
+                Redis::start_with(&words).await
+            });
             ports.push(bus);
         }
         let cluster = Self { nodes };

@@ -8,12 +8,12 @@ use ::redis::Value;
 use tempfile::TempDir;
 
 use super::process::Process;
-use super::redis::{Redis, command_at};
+use super::redis::{self, Redis, command_as};
 use super::{port, until};
 
 /// The name that the sentinels know the primary by.
 pub const NAME: &str = "sessions";
-/// Of the sentinels; the servers that they watch have none.
+/// Of the sentinels; the servers that they watch have another.
 pub const PASSWORD: &str = "sentinel-tests-only-secret";
 
 pub struct Sentinels {
@@ -27,7 +27,7 @@ pub struct Sentinels {
 impl Sentinels {
     /// A primary is given up after a second without a sign of life.
     pub async fn start() -> Self {
-        let primary = Redis::start().await;
+        let primary = Redis::start_locked().await;
         let replica = Redis::replica_of(&primary).await;
         primary.replicas(1).await;
         let folder = tempfile::Builder::new()
@@ -45,10 +45,12 @@ impl Sentinels {
                     "port {port}\nbind 127.0.0.1\ndir {}\nrequirepass {PASSWORD}\n\
                      sentinel sentinel-pass {PASSWORD}\n\
                      sentinel monitor {NAME} 127.0.0.1 {} 2\n\
+                     sentinel auth-pass {NAME} {}\n\
                      sentinel down-after-milliseconds {NAME} 1000\n\
                      sentinel failover-timeout {NAME} 5000\n",
                     own.display(),
                     primary.address().port(),
+                    redis::PASSWORD,
                 );
                 std::fs::write(&file, lines).expect("file");
                 Process::spawn(
@@ -85,7 +87,7 @@ impl Sentinels {
     async fn ask(&self, port: u16, words: &[&str]) -> Option<Value> {
         let address = SocketAddr::from(([127, 0, 0, 1], port));
         tokio::net::TcpStream::connect(address).await.ok()?;
-        Some(command_at(address, Some(PASSWORD), words).await)
+        Some(command_as(address, ("", PASSWORD), words).await)
     }
 
     pub fn url(&self) -> String {
@@ -97,9 +99,19 @@ impl Sentinels {
         format!("redis-sentinel://{}/{NAME}/0", hosts.join(","))
     }
 
+    /// Of the servers.
     pub fn password_file(&self) -> PathBuf {
-        let path = self.folder.path().join("password");
-        std::fs::write(&path, PASSWORD).expect("file");
+        self.written("password", redis::PASSWORD)
+    }
+
+    /// Of the sentinels.
+    pub fn sentinel_password_file(&self) -> PathBuf {
+        self.written("sentinel-password", PASSWORD)
+    }
+
+    fn written(&self, name: &str, secret: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, secret).expect("file");
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
             .expect("mode");
         path
@@ -108,9 +120,10 @@ impl Sentinels {
     /// Lines for `[redis]`.
     pub fn lines(&self) -> String {
         format!(
-            "url = \"{}\"\nsentinel_password_file = \"{}\"\n",
+            "url = \"{}\"\npassword_file = \"{}\"\nsentinel_password_file = \"{}\"\n",
             self.url(),
-            self.password_file().display()
+            self.password_file().display(),
+            self.sentinel_password_file().display()
         )
     }
 

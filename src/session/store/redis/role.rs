@@ -53,9 +53,15 @@ impl FromRedisValue for Role {
     }
 }
 
-/// A server that forbids the question, or knows another answer.
+/// Whether the server forbids a question, or does not know it.
 pub fn hidden(error: &RedisError) -> bool {
-    matches!(error.code(), Some("NOPERM" | "ERR"))
+    match error.code() {
+        Some("NOPERM") => true,
+        Some("ERR") => error
+            .detail()
+            .is_some_and(|detail| detail.starts_with("unknown command")),
+        _ => false,
+    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Where the server is that takes our writes: at a fixed address, or where
 //! the sentinels say.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::redis::aio::MultiplexedConnection;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
@@ -17,13 +19,23 @@ use crate::session::store::StoreError;
 const ANSWER: Duration = Duration::from_millis(500);
 
 pub struct Sentinels {
-    pub dialer: Dialer,
-    pub addresses: Vec<HostPort>,
+    dialer: Dialer,
+    addresses: Vec<HostPort>,
     /// The name that they know the primary by.
-    pub primary: String,
+    primary: String,
+    connections: Mutex<HashMap<HostPort, MultiplexedConnection>>,
 }
 
 impl Sentinels {
+    pub fn new(dialer: Dialer, addresses: Vec<HostPort>, primary: String) -> Self {
+        Self {
+            dialer,
+            addresses,
+            primary,
+            connections: Mutex::default(),
+        }
+    }
+
     /// What most of them say. One that was cut off speaks of the past, so the
     /// first answer is not enough while others may come.
     async fn primary(&self) -> Result<HostPort, StoreError> {
@@ -57,6 +69,31 @@ impl Sentinels {
         most.map(|(address, _)| address).ok_or(failure)
     }
 
+    fn connections(&self) -> MutexGuard<'_, HashMap<HostPort, MultiplexedConnection>> {
+        self.connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Over the connection of last time, or a new one if that fails. One that
+    /// hangs is not put back.
+    async fn address(&self, sentinel: &HostPort) -> Result<Option<(String, u16)>, StoreError> {
+        let mut command = ::redis::cmd("SENTINEL");
+        command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);
+        let kept = self.connections().remove(sentinel);
+        if let Some(mut connection) = kept
+            && let Ok(address) = command.query_async(&mut connection).await
+        {
+            self.connections().insert(sentinel.clone(), connection);
+            return Ok(address);
+        }
+        let mut connection = self.dialer.dial(&Address::Tcp(sentinel.clone())).await?;
+        let address = command.query_async(&mut connection).await;
+        let address = address.map_err(|error| meaning(&error))?;
+        self.connections().insert(sentinel.clone(), connection);
+        Ok(address)
+    }
+
     async fn ask(&self, sentinel: &HostPort) -> Result<HostPort, StoreError> {
         let of = |error: StoreError| match error {
             StoreError::Credentials(text) => {
@@ -64,16 +101,7 @@ impl Sentinels {
             }
             other => StoreError::Unavailable(format!("sentinel {sentinel}: {other}")),
         };
-        let answer = async {
-            let address = Address::Tcp(sentinel.clone());
-            let mut connection = self.dialer.dial(&address).await?;
-            let mut command = ::redis::cmd("SENTINEL");
-            command.arg("GET-MASTER-ADDR-BY-NAME").arg(&self.primary);
-            let answer: Result<Option<(String, u16)>, _> =
-                command.query_async(&mut connection).await;
-            answer.map_err(|error| meaning(&error))
-        };
-        match timeout(ANSWER, answer).await {
+        match timeout(ANSWER, self.address(sentinel)).await {
             Ok(Ok(Some((host, port)))) => Ok(HostPort { host, port }),
             Ok(Ok(None)) => Err(StoreError::Unavailable(format!(
                 "sentinel {sentinel} knows no primary named {}",

@@ -263,6 +263,72 @@ async fn sec_ses_24_full_memory_refuses_sign_ins_but_not_sign_outs() {
     assert!(store.create(id, records(10)).await.is_err(), "stays ended");
 }
 
+/// What eviction or an operator took makes signing out no harder.
+#[tokio::test]
+async fn full_memory_lets_half_a_session_end() {
+    let Some(server) = server(&[]) else { return };
+    let store = server.store().await;
+    let id = fresh_id();
+    store.create(id, records(10)).await.unwrap();
+    let keys = store.session_keys(id);
+    server
+        .command(&["DEL", &keys.identity, &keys.listing])
+        .await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    assert!(store.tombstone(id, Timestamp(7)).await.unwrap());
+    let loaded = store.load(id).await.unwrap();
+    assert!(matches!(loaded, Loaded::Tombstone { .. }), "{loaded:?}");
+}
+
+#[tokio::test]
+async fn r3_more_calls_than_can_wait_are_refused_at_once() {
+    let Some(server) = server(&[]) else { return };
+    let store = server.store().await;
+    server.signal("-STOP");
+    let calls = (0..1200).map(|_| async {
+        let begin = Instant::now();
+        let error = store.load(fresh_id()).await.unwrap_err();
+        (error.to_string(), begin.elapsed())
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    server.signal("-CONT");
+    let (waited, refused): (Vec<_>, Vec<_>) = answers
+        .iter()
+        .partition(|(error, _)| !error.contains("await their answer already"));
+    assert_eq!((waited.len(), refused.len()), (1024, 176));
+    for (error, took) in refused {
+        assert!(*took < TIMEOUT / 2, "{error}: {took:?}");
+    }
+    // Their places are free again.
+    back(&store).await;
+}
+
+/// Calls that have more time than the watchdog end the wait for those that
+/// come after them.
+#[tokio::test]
+async fn r2_a_second_of_silence_opens_the_circuit() {
+    let Some(server) = server(&[]) else { return };
+    let store = Arc::new(server.store().await);
+    server.signal("-STOP");
+    let begin = Instant::now();
+    let slow = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.tombstone(fresh_id(), Timestamp(7)).await }
+    });
+    tokio::time::sleep(Duration::from_millis(1600)).await;
+    let fast = Instant::now();
+    let error = store.load(fresh_id()).await.unwrap_err();
+    assert!(
+        fast.elapsed() < TIMEOUT / 2,
+        "{error}: {:?}",
+        fast.elapsed()
+    );
+    assert!(slow.await.unwrap().is_err());
+    assert!(begin.elapsed() < SOON, "{:?}", begin.elapsed());
+    server.signal("-CONT");
+    assert!(back(&store).await < SOON);
+}
+
 #[tokio::test]
 async fn signs_in_as_a_user_and_says_when_it_may_not() {
     let Some(server) = server(&[

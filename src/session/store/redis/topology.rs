@@ -40,11 +40,9 @@ impl Topology {
             RedisPlace::Server(host) => link(Source::Fixed(Address::Tcp(host.clone()))),
             RedisPlace::Socket(path) => link(Source::Fixed(Address::Socket(path.clone()))),
             RedisPlace::Sentinel { sentinels, primary } => {
-                link(Source::Sentinels(Arc::new(Sentinels {
-                    dialer: Dialer::of_sentinels(settings)?,
-                    addresses: sentinels.clone(),
-                    primary: primary.clone(),
-                })))
+                let dialer = Dialer::of_sentinels(settings)?;
+                let sentinels = Sentinels::new(dialer, sentinels.clone(), primary.clone());
+                link(Source::Sentinels(Arc::new(sentinels)))
             }
             RedisPlace::Cluster(seeds) => Way::Cluster(Cluster::start(
                 &runtime,
