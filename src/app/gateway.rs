@@ -209,7 +209,11 @@ impl Gateway {
             };
             admin::serve(admin_listener, admin_state, ended).await;
         });
-        control.spawn(readiness::watch(Arc::clone(&sessions), Arc::clone(&admin)));
+        control.spawn(readiness::watch(
+            Arc::clone(&sessions),
+            Arc::clone(&admin),
+            clock.clone(),
+        ));
         let running = bound.serve(
             Arc::new(service),
             &ServeSettings {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -85,5 +85,58 @@ impl Clock {
         if let Some(offset) = &self.offset_millis {
             offset.fetch_add(millis, Ordering::Relaxed);
         }
+    }
+}
+
+/// Sees that somebody set the clock: time by the clock and time that passed
+/// are compared between two looks.
+#[derive(Debug)]
+pub struct StepWatch {
+    wall: Timestamp,
+    monotonic: Instant,
+}
+
+/// Smaller steps are what time servers do all day.
+const STEP: Duration = Duration::from_secs(30);
+
+impl StepWatch {
+    pub fn new(clock: &Clock) -> Self {
+        Self {
+            wall: clock.now(),
+            monotonic: Instant::now(),
+        }
+    }
+
+    /// By how many milliseconds the clock was set since the last look, if by
+    /// more than half a minute; negative: back.
+    pub fn look(&mut self, clock: &Clock) -> Option<i64> {
+        let before = std::mem::replace(self, Self::new(clock));
+        let passed = self.monotonic.saturating_duration_since(before.monotonic);
+        let expected = before.wall.plus(passed);
+        let millis = |time: Timestamp| i64::try_from(time.0).unwrap_or(i64::MAX);
+        let step = millis(self.wall).saturating_sub(millis(expected));
+        (u128::from(step.unsigned_abs()) > STEP.as_millis()).then_some(step)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_seen_both_ways_and_small_ones_are_none() {
+        let clock = Clock::movable();
+        let mut watch = StepWatch::new(&clock);
+        let near = |step: Option<i64>, expected: i64| {
+            step.is_some_and(|step| (step - expected).abs() < 5_000)
+        };
+        assert_eq!(watch.look(&clock), None);
+        clock.advance(20_000);
+        assert_eq!(watch.look(&clock), None);
+        clock.advance(600_000);
+        assert!(near(watch.look(&clock), 600_000));
+        assert_eq!(watch.look(&clock), None, "told once");
+        clock.advance(-3_600_000);
+        assert!(near(watch.look(&clock), -3_600_000));
     }
 }

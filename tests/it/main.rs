@@ -17,6 +17,8 @@ mod callback_attacks;
 #[cfg(test)]
 mod check_live;
 #[cfg(test)]
+mod clock;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod domain_scope;

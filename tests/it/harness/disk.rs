@@ -2,11 +2,11 @@
 //! library stands between the gateway and its system (`disk.c`, Linux).
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use tempfile::TempDir;
 
 use super::gateway::Plan;
+use super::preload;
 
 pub struct Disk {
     /// Holds the library and the order, outside the folder that they rule.
@@ -21,19 +21,7 @@ impl Disk {
             .prefix("vestibule-disk-")
             .tempdir()
             .expect("folder");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/harness/disk.c");
-        let library = own.path().join("disk.so");
-        let made = Command::new("cc")
-            .args(["-shared", "-fPIC", "-O1", "-o"])
-            .args([&library, &source])
-            .arg("-ldl")
-            .output()
-            .expect("a C compiler, which the gateway's own build needs too");
-        assert!(
-            made.status.success(),
-            "{}",
-            String::from_utf8_lossy(&made.stderr)
-        );
+        let library = preload::library("disk", own.path());
         let folder = plan.folder().canonicalize().expect("folder");
         let text = |path: &Path| path.display().to_string();
         let plan = plan
@@ -63,10 +51,7 @@ impl Disk {
         self.order("well");
     }
 
-    /// In one step: the gateway reads it all the time.
     fn order(&self, text: &str) {
-        let draft = self.own.path().join("draft");
-        std::fs::write(&draft, text).expect("order");
-        std::fs::rename(draft, self.own.path().join("order")).expect("order");
+        preload::order(self.own.path(), text);
     }
 }
