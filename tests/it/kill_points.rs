@@ -13,6 +13,7 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 
 use crate::harness::browser::Browser;
+use crate::harness::disk::Disk;
 use crate::harness::gateway::Plan;
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Endpoint, Fault, Provider, User};
@@ -479,4 +480,40 @@ async fn g1_dead_in_the_first_start() {
         gateway,
     };
     scene.signed_in(User::ann()).await;
+}
+
+/// Dies between the two steps that make room on a full disk.
+#[tokio::test]
+async fn g1_dead_after_the_ballast_went() {
+    let test = "g1_dead_after_the_ballast_went";
+    if !part::have(test, &[Part::KillPoints]) {
+        return;
+    }
+    let provider = Provider::start("oidc-plain").await;
+    let upstream = Upstream::start().await;
+    let (disk, plan) = Disk::under(Plan::new(&provider.issuer, &upstream.url()).mortal());
+    let gateway = plan.start().await;
+    let mut scene = Scene {
+        provider,
+        upstream,
+        gateway,
+    };
+    let ann = scene.signed_in(User::ann()).await;
+    // The order lies on that disk too.
+    scene.gateway.die_at("ballast.thrown");
+    disk.is_full();
+    // The store's own check writes once a second.
+    scene.gateway.dies("ballast.thrown").await;
+    scene.gateway.restart_unready().await;
+    let url = scene.gateway.url("/x");
+    assert_eq!(ann.fetch("GET", &url, &[]).await.status, 200);
+    let origin = scene.gateway.url("");
+    let headers = [
+        ("origin", origin.as_str()),
+        ("content-type", "application/x-www-form-urlencoded"),
+    ];
+    let sign_out = scene.gateway.own("/sign_out");
+    let status = ann.fetch("POST", &sign_out, &headers).await.status.as_u16();
+    assert!(matches!(status, 200 | 303), "{status}");
+    assert_eq!(ann.fetch("GET", &url, &[]).await.status, 401);
 }

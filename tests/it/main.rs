@@ -9,6 +9,8 @@ mod harness;
 #[cfg(test)]
 mod back_channel;
 #[cfg(test)]
+mod bad_lines;
+#[cfg(test)]
 mod browser_demo;
 #[cfg(test)]
 mod browser_pages;
