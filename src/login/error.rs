@@ -203,6 +203,8 @@ const KNOWN: &[&str] = &[
     "store_refuses_writes",
     "store_credentials_rejected",
     "store_record_corrupt",
+    "session_record_corrupt",
+    "session_ended_by_idp",
     "grant_expired_or_revoked",
     "code_rejected",
     "redirect_uri_rejected",

@@ -294,7 +294,9 @@ impl<'a> Patience<'a> {
     async fn bear(&mut self, error: ProviderError) -> Result<(), Stopped> {
         let transient = error.is_transient();
         let pause = PAUSES.get(self.tries).copied();
-        let pause = pause.map(|pause| error.retry_after.unwrap_or(pause));
+        // Asked to wait so long, a moment longer is sure to be enough.
+        let asked = error.retry_after.map(|asked| asked + PAUSES[0]);
+        let pause = pause.map(|pause| asked.unwrap_or(pause));
         let error = LoginError::from(error);
         match pause {
             Some(pause) if transient && self.began.elapsed() + pause < PATIENCE => {

@@ -8,7 +8,7 @@ use crate::harness::chromium::{Chromium, Look};
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::part::{self, Part};
 use crate::harness::port;
-use crate::harness::provider::{Provider, User};
+use crate::harness::provider::{Endpoint, Fault, Provider, User};
 use crate::harness::upstream::Upstream;
 
 const LOOKS: [Look; 4] = [
@@ -129,7 +129,28 @@ async fn browser_pages() {
     });
     let start = "/oauth2/start?rd=/app/x&provider=main";
     stage.see("login-denied", start, "cancelled").await;
+    for (error, name, words) in [
+        (
+            "temporarily_unavailable",
+            "login-unavailable",
+            "takes no sign-ins",
+        ),
+        ("login_required", "login-required", "Please sign in at"),
+        ("server_error", "login-error", "reported a problem"),
+    ] {
+        stage.provider.set(|script| {
+            script.refuse = Some((error.into(), String::new()));
+        });
+        stage.see(name, start, words).await;
+    }
     stage.provider.set(|script| script.refuse = None);
+    stage
+        .provider
+        .fail_always(Endpoint::Code, Fault::HangUpAfter);
+    stage
+        .see("login-interrupted", start, "was interrupted")
+        .await;
+    stage.provider.heal(Endpoint::Code);
     stage
         .see("not-found", "/oauth2/nothing", "If you ask for help")
         .await;
@@ -170,6 +191,11 @@ async fn browser_pages() {
     stage
         .see_from_afar("sign-out-confirm", "/oauth2/sign_out", "Sign out?")
         .await;
+    // Something sends the person to the sign-in again and again.
+    for _ in 0..4 {
+        stage.chromium.open(&stage.gateway.url(start)).await;
+    }
+    stage.see("login-loop", start, "keeps coming back").await;
     stage.chromium.look(LOOKS[0]).await;
     stage.chromium.open(&stage.gateway.own("/")).await;
     stage.chromium.press("sign out").await;

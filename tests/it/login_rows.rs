@@ -470,8 +470,8 @@ async fn row_0_14_https_outside_and_http_inside_keep_one_redirect_uri() {
 #[tokio::test]
 async fn row_0_16_userinfo_that_fails_after_a_good_exchange_is_asked_again() {
     let scene = Scene::with("claims-in-userinfo", |plan| plan).await;
-    // More than the three tries of one call.
-    let faults = vec![Fault::page(503); 5];
+    // More than the three tries of one call, too few for the breaker.
+    let faults = vec![Fault::page(503); 4];
     scene.provider.fail(Endpoint::Userinfo, faults);
     let browser = Browser::new();
     let answer = browser.open(&scene.gateway.url("/hello")).await;
@@ -492,8 +492,18 @@ async fn row_0_16_userinfo_that_fails_after_a_good_exchange_is_asked_again() {
         .fail_always(Endpoint::Userinfo, Fault::page(503));
     let unlucky = Browser::new();
     let answer = unlucky.open(&scene.gateway.url("/hello")).await;
-    names(&answer, 502, "provider_error", "userinfo");
+    // By then the breaker is open.
+    names(&answer, 503, "provider_unreachable", "userinfo");
     assert_eq!(scene.logins(), (2, 2));
+    // An outage that ends meanwhile costs nobody a sign-in.
+    scene.provider.heal(Endpoint::Userinfo);
+    let lucky = Browser::new();
+    let answer = until::some("the breaker closes", || async {
+        let answer = lucky.open(&scene.gateway.url("/hello")).await;
+        (answer.status == 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.url.path(), "/hello");
 }
 
 #[tokio::test]
