@@ -495,7 +495,7 @@ async fn row_0_16_userinfo_that_fails_after_a_good_exchange_is_asked_again() {
     // By then the breaker is open.
     names(&answer, 503, "provider_unreachable", "userinfo");
     assert_eq!(scene.logins(), (2, 2));
-    // An outage that ends meanwhile costs nobody a sign-in.
+    // It heals by itself.
     scene.provider.heal(Endpoint::Userinfo);
     let lucky = Browser::new();
     let answer = until::some("the breaker closes", || async {

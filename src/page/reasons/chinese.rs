@@ -26,8 +26,8 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         },
         "login_loop" => Text {
             title: "登录反复循环",
-            happened: "您在一分钟内多次登录，但会话每次都立即结束。为避免循环跳转，我们在此停止。",
-            next: "请等待一分钟后重试。如果仍然发生，请寻求帮助并附上下方信息。",
+            happened: "您在一分钟内多次登录，但每次都立即被要求再次登录。为避免循环跳转，我们在此停止。",
+            next: "如果一分钟后仍然发生，请寻求帮助并附上下方信息。",
         },
         "handoff_failed" => Text {
             title: "登录未能传递到本站",

@@ -26,8 +26,8 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         },
         "login_loop" => Text {
             title: "The sign-in keeps coming back",
-            happened: "You signed in several times within a minute, and each time the session ended at once. We stopped here, so that you are not sent around in circles.",
-            next: "Wait a minute and try again. If it happens again, ask for help and include the line below.",
+            happened: "You signed in several times within a minute, and each time another sign-in was asked for at once. We stopped here, so that you are not sent around in circles.",
+            next: "If it comes back after a minute, ask for help and include the line below.",
         },
         "handoff_failed" => Text {
             title: "The sign-in did not arrive here",

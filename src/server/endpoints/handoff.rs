@@ -188,6 +188,7 @@ impl Inner {
                 "login_loop",
                 context.reference,
             )
+            .retry_after(Some(std::time::Duration::from_secs(60)))
             .action(ActionKind::TryAgain, format!("{}/", host.origin));
             return render::problem(&self.pages, manner, trouble);
         };
