@@ -1,11 +1,14 @@
-//! What the log says about one attempt: a line per phase, and one that says
-//! how it ended. Never a code, a token, a state or a cookie.
+//! What log and history say about one attempt: a line per phase, and one that
+//! says how it ended. Never a code, a token, a state or a cookie.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::error::{LoginError, Phase};
+use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
 use crate::model::identity::ProviderId;
+use crate::session::history::{Entry, Event, Step};
 use crate::session::sessions::Session;
 
 /// The names that every line of one attempt carries.
@@ -13,11 +16,47 @@ use crate::session::sessions::Session;
 pub(super) struct Attempt<'a> {
     id: &'a str,
     provider: &'a ProviderId,
+    steps: Option<&'a Steps>,
 }
+
+/// The phases that an attempt went through, for its history.
+#[derive(Default)]
+pub(super) struct Steps(Mutex<Vec<Step>>);
 
 impl<'a> Attempt<'a> {
     pub(super) fn new(id: &'a str, provider: &'a ProviderId) -> Self {
-        Self { id, provider }
+        Self {
+            id,
+            provider,
+            steps: None,
+        }
+    }
+
+    /// From now on phases are kept for the history too.
+    pub(super) fn remembered(self, steps: &'a Steps) -> Self {
+        Self {
+            steps: Some(steps),
+            ..self
+        }
+    }
+
+    /// For the history of an attempt whose state opened; never of a mere
+    /// start.
+    pub(super) fn entry(&self, event: Event, at: Timestamp, took: Duration) -> Entry {
+        let steps = self.steps.map(|steps| {
+            let steps = steps.0.lock().unwrap_or_else(PoisonError::into_inner);
+            steps.clone()
+        });
+        Entry {
+            steps: steps.unwrap_or_default(),
+            ..Entry::new(at, event)
+                .at_provider(&self.provider.0)
+                .taking(took)
+        }
+    }
+
+    pub(super) fn id(&self) -> &'a str {
+        self.id
     }
 
     /// Around the calls to the provider, so that its own lines are found by
@@ -27,6 +66,13 @@ impl<'a> Attempt<'a> {
     }
 
     pub(super) fn passed(&self, phase: Phase, took: Duration) {
+        if let Some(steps) = self.steps {
+            let mut steps = steps.0.lock().unwrap_or_else(PoisonError::into_inner);
+            steps.push(Step {
+                phase: phase.as_str().to_owned(),
+                took_millis: millis(took),
+            });
+        }
         tracing::info!(
             login.attempt = self.id,
             login.phase = phase.as_str(),

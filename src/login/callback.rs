@@ -161,22 +161,29 @@ impl Login {
         let attempt = Attempt::new(&transaction.attempt, &transaction.provider);
         let away = inner.clock.now().since(transaction.started_at);
         attempt.passed(Phase::Authorize, away);
+        let early = |stopped: Stopped| {
+            inner.note_stopped(attempt, &stopped, began.elapsed());
+            stopped
+        };
         let several = inner.providers.iter().count() > 1;
         if several != request.provider.is_some()
             || request
                 .provider
                 .is_some_and(|id| id != transaction.provider.0)
         {
-            return Err(Stopped::at(Phase::Callback, LoginError::MalformedCallback));
+            return Err(early(Stopped::at(
+                Phase::Callback,
+                LoginError::MalformedCallback,
+            )));
         }
         let provider = inner
             .providers
             .get(&transaction.provider)
-            .ok_or_else(|| Stopped::at(Phase::State, LoginError::UnknownProvider))?;
+            .ok_or_else(|| early(Stopped::at(Phase::State, LoginError::UnknownProvider)))?;
         provider
             .check_response_issuer(parameters.iss.as_deref())
             .await
-            .map_err(|error| Stopped::at(Phase::Callback, error.into()))?;
+            .map_err(|error| early(Stopped::at(Phase::Callback, error.into())))?;
         attempt.passed(Phase::Callback, began.elapsed());
         let answer = match (&parameters.code, &parameters.error) {
             (Some(code), _) => Answer::Code(SecretString::from(code.clone().into_owned())),

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use tracing::Instrument;
 
 use super::Inner;
-use super::attempt_log::Attempt;
+use super::attempt_log::{Attempt, Steps};
 use super::error::{LoginError, Phase};
 use super::single_use::{Outcome, Turn, told_again};
 use super::transaction::{Course, Derived, Transaction};
@@ -93,10 +93,17 @@ impl Inner {
     ) -> Result<Finished, Stopped> {
         let attempt = work.transaction.attempt.clone();
         let provider_id = work.transaction.provider.clone();
-        let attempt = Attempt::new(&attempt, &provider_id);
-        self.work_of(&provider, work, attempt)
+        let steps = Steps::default();
+        let began = Instant::now();
+        let attempt = Attempt::new(&attempt, &provider_id).remembered(&steps);
+        let result = self
+            .work_of(&provider, work, attempt)
             .instrument(attempt.span())
-            .await
+            .await;
+        if let Err(stopped) = &result {
+            self.note_stopped(attempt, stopped, began.elapsed());
+        }
+        result
     }
 
     async fn work_of(
@@ -227,6 +234,7 @@ impl Inner {
         self.telemetry
             .login(Phase::Done.as_str(), "ok", &provider.id().0);
         attempt.done(&session, whole.elapsed());
+        self.note_done(attempt, &session, whole.elapsed());
         Ok(Finished { ticket, session })
     }
 

@@ -12,6 +12,7 @@ mod exchange;
 #[cfg(test)]
 mod fixture;
 mod handoff;
+mod history;
 mod rounds;
 mod single_use;
 mod start;

@@ -75,6 +75,7 @@ impl Inner {
             }
             _ => soon(),
         };
+        self.note_failed(&session, error.reason(), class, retry_at);
         let not_spent = token_is_unspent(error);
         self.release(&session, owner, not_spent, retry_at, class)
             .await;
@@ -108,6 +109,7 @@ impl Inner {
                 );
                 let retry_at = self.clock.now().plus(LOST_PAUSE);
                 let class = FailClass::ROTATION_LOST;
+                self.note_failed(&current, class.reason(), class, retry_at);
                 self.release(&current, owner, false, retry_at, class).await;
                 Freshness::Ended {
                     reason: class.reason(),
@@ -219,7 +221,7 @@ impl Inner {
     }
 
     pub(super) async fn end(&self, session: Session, reason: &'static str) -> Freshness {
-        match self.sessions.revoke(&session).await {
+        match self.sessions.revoke_because(&session, reason).await {
             Ok(()) => Freshness::Ended { reason },
             Err(error) => store_unavailable(&error),
         }

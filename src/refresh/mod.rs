@@ -13,6 +13,7 @@ mod failure;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod flight;
+mod history;
 mod outcome;
 mod pace;
 mod refresher;

@@ -391,6 +391,7 @@ impl Inner {
         }
         kill_point::at("refresh", "kept");
         self.telemetry.refresh("refreshed", &provider_id.0);
+        self.note_refreshed(&session, &renewed);
         let session = match self.sessions.reload(&session).await {
             Ok(Found::Live(session)) => session,
             Ok(Found::Ended(ending)) => return ended(ending),

@@ -56,10 +56,18 @@ fn happened(entry: &Entry) -> String {
             Some(phase) => format!("failed in phase {phase}: {reason}"),
             None => format!("failed: {reason}"),
         },
-        Event::SignInRestarted => {
-            format!("the gateway began it anew by itself: {reason}")
+        Event::SignInRestarted => format!("the gateway began it anew by itself: {reason}"),
+        Event::Began => {
+            let mut text = format!("began with sign-in {link}");
+            if let Some(until) = entry.until {
+                let until = Rfc3339(until.as_millis());
+                let _ = write!(text, "; the access token lives until {until}");
+            }
+            if entry.reason.is_some() {
+                text.push_str(", and there is no refresh token");
+            }
+            text
         }
-        Event::Began => format!("began with sign-in {link}"),
         Event::Refreshed => match entry.until {
             Some(until) => format!(
                 "tokens renewed; the access token lives until {}",
@@ -87,6 +95,9 @@ fn next(last: &Entry) -> &'static str {
         Event::SignedIn => "nothing, the sign-in is done",
         Event::SignInFailed => "the person can start a new sign-in; each one has an id of its own",
         Event::SignInRestarted => "the browser was sent to the provider once more",
+        Event::Began if last.reason.is_some() => {
+            "the session ends with its access token, at the time above; then the person signs in again"
+        }
         Event::Began | Event::Refreshed => {
             "nothing; tokens are renewed when the session is used, shortly before they end"
         }
@@ -148,7 +159,9 @@ For you: copy client id and secret from the provider's page of this client once 
         let at = Timestamp(1_795_214_586_000);
         let later = at.plus(Duration::from_secs(30));
         let entries = [
-            Entry::new(at, Event::Began).leading_to("4k3j2h1g0f"),
+            Entry::new(at, Event::Began)
+                .leading_to("4k3j2h1g0f")
+                .until(later),
             Entry::new(at, Event::Refreshed).until(later),
             Entry::new(at, Event::RefreshFailed)
                 .because("network_unreachable")
@@ -158,7 +171,7 @@ For you: copy client id and secret from the provider's page of this client once 
         let text = history("00ff00ff00", &entries);
         for said in [
             "Session 00ff00ff00, provider main\n",
-            "began with sign-in 4k3j2h1g0f\n",
+            "began with sign-in 4k3j2h1g0f; the access token lives until 2026-11-20T22:43:36.000Z\n",
             "tokens renewed; the access token lives until 2026-11-20T22:43:36.000Z\n",
             "could not be renewed: network_unreachable; not tried again before 2026-11-20T22:43:36.000Z\n",
             "nobody is signed out for this",
