@@ -69,8 +69,12 @@ fn is_truncated(path: &Path) -> io::Result<bool> {
 /// Reads small files through now, large ones in a thread of their own, which
 /// leaves what it found in the answer.
 pub fn check_structure(path: &Path, connection: &Connection) -> Result<Found, StoreError> {
+    check_up_to(READ_AT_ONCE, path, connection)
+}
+
+fn check_up_to(at_once: u64, path: &Path, connection: &Connection) -> Result<Found, StoreError> {
     let found = Found::default();
-    if std::fs::metadata(path).is_ok_and(|file| file.len() <= READ_AT_ONCE) {
+    if std::fs::metadata(path).is_ok_and(|file| file.len() <= at_once) {
         read_through(connection)?;
         return Ok(found);
     }
@@ -97,4 +101,36 @@ fn read_through(connection: &Connection) -> Result<(), StoreError> {
     }
     let what = said.lines().last().unwrap_or_default();
     Err(StoreError::Corrupt(what.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_large_to_wait_for_is_found_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db");
+        let made = Connection::open(&path).unwrap();
+        made.execute_batch("CREATE TABLE one (a); CREATE TABLE two (b); CREATE TABLE three (c)")
+            .unwrap();
+        drop(made);
+        let connection = schema::connect(&path).unwrap();
+        let found = check_up_to(0, &path, &connection).unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // The root page of the third table.
+        bytes[3 * 4096..][..100].fill(0);
+        while Arc::strong_count(&found) > 1 {
+            std::thread::yield_now();
+        }
+        assert!(found.get().is_none());
+        std::fs::write(&path, bytes).unwrap();
+        let connection = schema::connect(&path).unwrap();
+        let found = check_up_to(0, &path, &connection).unwrap();
+        while Arc::strong_count(&found) > 1 {
+            std::thread::yield_now();
+        }
+        let error = found.get().unwrap().to_string();
+        assert!(error.contains("db") && error.contains("restore"), "{error}");
+    }
 }
