@@ -418,11 +418,9 @@ impl Gateway {
     /// Waits for it to die where it was told to.
     pub async fn dies(&mut self, point: &str) {
         let status = self.ended().await;
+        assert!(!status.success(), "{point}: {status}");
         let word = format!("dies at {point}\n");
-        assert!(
-            !status.success() && self.log().contains(&word),
-            "{point}: {status}"
-        );
+        until::holds(&word, || self.log().contains(&word)).await;
     }
 
     pub fn signal(&self, name: &str) {
