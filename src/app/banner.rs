@@ -13,7 +13,10 @@ pub fn banner(config: &Config) -> String {
         writeln!(text, "  {label:<14} {value}").expect("a String takes every write");
     };
     for listen in &config.server.listen {
-        line("listening on", listen_addr(listen));
+        line(
+            "listening on",
+            listen_addr(listen, config.server.tls.is_some()),
+        );
     }
     line("admin on", config.admin.listen.to_string());
     line("public url", config.server.public_url.to_string());
@@ -42,9 +45,10 @@ pub fn banner(config: &Config) -> String {
     text
 }
 
-fn listen_addr(listen: &ListenAddr) -> String {
+fn listen_addr(listen: &ListenAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
     match listen {
-        ListenAddr::Tcp(address) => format!("http://{address}"),
+        ListenAddr::Tcp(address) => format!("{scheme}://{address}"),
         ListenAddr::Unix(path) => format!("unix:{}", path.display()),
     }
 }

@@ -13,7 +13,9 @@ use crate::base::fault::Fault;
 use crate::config::checked::{self, Config};
 use crate::gate::Gate;
 use crate::identity_headers::{Injection, ScrubList};
-use crate::listener::{ListenError, Listener, LocalAddr, Running, ServeSettings};
+use crate::listener::{
+    CertificateError, ListenError, Listener, LocalAddr, Running, ServeSettings, Tls,
+};
 use crate::login::{self, Login};
 use crate::logout::{BackChannel, Logout};
 use crate::page::Pages;
@@ -39,6 +41,8 @@ pub enum AppError {
     Provider(#[from] ProviderError),
     #[error(transparent)]
     Listen(#[from] ListenError),
+    #[error("server.tls: {0}")]
+    Certificate(#[from] CertificateError),
     #[error("upstream: {0}")]
     Upstream(#[from] UnusableUpstream),
     #[error("access log: {0}")]
@@ -198,6 +202,10 @@ impl Gateway {
                 address: config.admin.listen,
                 source,
             })?;
+        let tls = config.server.tls.as_ref();
+        let tls = tls
+            .map(|files| Tls::load(files, &config.limits))
+            .transpose()?;
         let bound = Listener::bind(&config.server.listen)?;
         let addresses = bound.local_addrs();
         let (end_admin, mut admin_ends) = watch::channel(false);
@@ -220,9 +228,13 @@ impl Gateway {
                 workers: config.server.workers,
                 runtime: config.server.runtime,
                 limits: config.limits.clone(),
+                tls: tls.clone(),
                 trusted: config.server.trusted_proxies.clone(),
             },
         )?;
+        if let Some(tls) = tls {
+            control.spawn(tls.follow());
+        }
         for provider in providers.iter() {
             let provider = Arc::clone(provider);
             let telemetry = telemetry.clone();

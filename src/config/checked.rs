@@ -46,9 +46,19 @@ pub struct Server {
     pub trusted_proxies: Vec<IpNet>,
     /// Extra places that `return_to` may lead to.
     pub return_to_hosts: Vec<ReturnToHost>,
+    /// `None`: plain text, for a front that does TLS.
+    pub tls: Option<ServerTls>,
     /// Never zero.
     pub workers: usize,
     pub runtime: Runtime,
+}
+
+/// Our own certificate and its key: PEM files that fitted together when the
+/// configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerTls {
+    pub certificate_file: PathBuf,
+    pub private_key_file: PathBuf,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -358,6 +368,11 @@ pub struct Limits {
     pub header_count: usize,
     pub head_timeout: Duration,
     pub keep_alive: Duration,
+    pub tls_handshake_timeout: Duration,
+    /// At once; more wait for a place.
+    pub tls_handshakes: usize,
+    /// Of one HTTP/2 connection.
+    pub streams: usize,
     pub body_idle: Duration,
     pub websocket_idle: Duration,
     pub connect_timeout: Duration,
@@ -394,6 +409,9 @@ impl Default for Limits {
             header_count: 100,
             head_timeout: Duration::from_secs(10),
             keep_alive: Duration::from_secs(60),
+            tls_handshake_timeout: Duration::from_secs(10),
+            tls_handshakes: 256,
+            streams: 100,
             body_idle: Duration::from_secs(300),
             websocket_idle: Duration::from_secs(3600),
             connect_timeout: Duration::from_secs(5),

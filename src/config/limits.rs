@@ -21,6 +21,12 @@ pub(super) struct RawLimits {
     head_timeout: Option<RawDuration>,
     /// How long an idle connection of a client is kept.
     keep_alive: Option<RawDuration>,
+    /// From the first byte of a TLS handshake to its last.
+    tls_handshake_timeout: Option<RawDuration>,
+    /// TLS handshakes at once; more wait for a place.
+    tls_handshakes: Option<u32>,
+    /// Requests at once on one HTTP/2 connection.
+    streams: Option<u32>,
     /// Without a byte of a body for this long the exchange ends.
     body_idle: Option<RawDuration>,
     /// Without a byte in either direction for this long an upgraded connection ends.
@@ -82,6 +88,9 @@ pub(super) fn check(raw: &RawLimits, findings: &mut Findings) -> Limits {
         header_count: count,
         head_timeout: duration,
         keep_alive: duration,
+        tls_handshake_timeout: duration,
+        tls_handshakes: count,
+        streams: count,
         body_idle: duration,
         websocket_idle: duration,
         connect_timeout: duration,

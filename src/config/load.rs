@@ -170,7 +170,7 @@ struct Folders<'a> {
 /// with a fault.
 fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Option<Config> {
     let base_dir = folders.base_dir;
-    let server = server::check(&raw.server, findings);
+    let server = server::check(&raw.server, base_dir, findings);
     let admin = admin::check(&raw.admin, &server.listen, findings);
     let session = session::check(&raw.session, server.public_url.as_ref(), findings);
     let names = provider::names(&raw.provider);
@@ -218,6 +218,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
             return_to_hosts: server.return_to_hosts,
             workers: server.workers,
             runtime: server.runtime,
+            tls: server.tls,
         },
         admin,
         session,

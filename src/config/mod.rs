@@ -17,6 +17,7 @@ mod identity_preset;
 mod identity_rules;
 mod issuer;
 mod issuer_lane;
+mod key_pair;
 mod keys;
 mod lane_rule;
 mod limits;

@@ -2,8 +2,7 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 7] = [
-    "server.tls",
+const KEYS: [&str; 6] = [
     "admin.socket",
     "admin.token_file",
     "session.max_stale",

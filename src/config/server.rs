@@ -1,14 +1,17 @@
 //! `[server]`: where we listen, how browsers reach us, whom we believe.
 
+use std::path::Path;
+
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::address::{checked_origin, listen, networks};
-use super::checked::{ListenAddr, ReturnToHost, Runtime};
+use super::checked::{ListenAddr, ReturnToHost, Runtime, ServerTls};
+use super::key_pair;
 use super::problems::Findings;
 use super::raw::{OneOrMany, indexed};
-use crate::model::origin::{Authority, Origin, host_is_loopback};
+use crate::model::origin::{Authority, Origin, Scheme, host_is_loopback};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -23,10 +26,21 @@ pub(super) struct RawServer {
     trusted_proxies: Option<Vec<String>>,
     /// Hosts beyond our own that a browser may be sent to after signing in.
     return_to_hosts: Option<Vec<String>>,
+    /// Our own certificate, for listening with TLS on every TCP address.
+    tls: Option<RawServerTls>,
     /// Worker threads; 0 is one per core.
     workers: Option<u32>,
     /// How requests are spread over threads.
     runtime: Option<RawRuntime>,
+}
+
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawServerTls {
+    /// PEM file of the certificate and its chain, our own first. Read again when it changes.
+    certificate_file: Option<String>,
+    /// PEM file of the private key of that certificate.
+    private_key_file: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -43,14 +57,17 @@ pub(super) struct ServerPart {
     pub(super) prefix: String,
     pub(super) trusted_proxies: Vec<IpNet>,
     pub(super) return_to_hosts: Vec<ReturnToHost>,
+    pub(super) tls: Option<ServerTls>,
     pub(super) workers: usize,
     pub(super) runtime: Runtime,
 }
 
-pub(super) fn check(raw: &RawServer, findings: &mut Findings) -> ServerPart {
+pub(super) fn check(raw: &RawServer, base_dir: &Path, findings: &mut Findings) -> ServerPart {
+    let public_url = public_url(raw.public_url.as_deref(), findings);
     ServerPart {
         listen: listeners(raw.listen.as_ref(), findings),
-        public_url: public_url(raw.public_url.as_deref(), findings),
+        tls: tls(raw.tls.as_ref(), public_url.as_ref(), base_dir, findings),
+        public_url,
         prefix: prefix(raw.prefix.as_deref().unwrap_or("/oauth2"), findings),
         trusted_proxies: trusted_proxies(raw, findings),
         return_to_hosts: return_to_hosts(raw, findings),
@@ -63,6 +80,42 @@ pub(super) fn check(raw: &RawServer, findings: &mut Findings) -> ServerPart {
             Some(RawRuntime::PerCore) | None => Runtime::PerCore,
         },
     }
+}
+
+fn tls(
+    raw: Option<&RawServerTls>,
+    public_url: Option<&Origin>,
+    base_dir: &Path,
+    findings: &mut Findings,
+) -> Option<ServerTls> {
+    let raw = raw?;
+    let key = "server.tls";
+    if raw.certificate_file.is_none() && raw.private_key_file.is_none() {
+        findings.error(
+            key,
+            "names no certificate",
+            "write certificate_file and private_key_file, or remove it",
+        );
+        return None;
+    }
+    if public_url.is_some_and(|url| url.scheme == Scheme::Http) {
+        findings.error(
+            key,
+            "encrypts, and server.public_url sends browsers to plain http",
+            "write public_url with https://, or remove server.tls",
+        );
+    }
+    let written = key_pair::Written {
+        certificate: raw.certificate_file.as_deref(),
+        certificate_key: "server.tls.certificate_file",
+        private: raw.private_key_file.as_deref(),
+        private_key: "server.tls.private_key_file",
+    };
+    let (certificate_file, private_key_file) = key_pair::check(&written, base_dir, findings)?;
+    Some(ServerTls {
+        certificate_file,
+        private_key_file,
+    })
 }
 
 fn listeners(raw: Option<&OneOrMany>, findings: &mut Findings) -> Vec<ListenAddr> {

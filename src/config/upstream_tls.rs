@@ -1,17 +1,15 @@
 //! `upstream_tls` of a route: whom the gateway trusts behind `https://`, and
 //! who it says it is itself.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::ServerName;
 use schemars::JsonSchema;
-use secrecy::ExposeSecret;
 use serde::Deserialize;
 
 use super::checked::{ClientCertificate, Upstream, UpstreamTls};
 use super::problems::Findings;
-use super::{secret_file, trust_anchor};
+use super::{key_pair, trust_anchor};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -78,57 +76,15 @@ fn client(
     base_dir: &Path,
     findings: &mut Findings,
 ) -> Option<ClientCertificate> {
-    let certificate_key = format!("{key}.client_certificate_file");
-    let key_key = format!("{key}.client_key_file");
-    let (certificate, private) = match (&raw.client_certificate_file, &raw.client_key_file) {
-        (Some(certificate), Some(private)) => (certificate, private),
-        (None, None) => return None,
-        (Some(_), None) => {
-            findings.error(
-                &certificate_key,
-                "stands without its private key",
-                "name the PEM file of the key with client_key_file",
-            );
-            return None;
-        }
-        (None, Some(_)) => {
-            findings.error(
-                &key_key,
-                "stands without a certificate",
-                "name the PEM file of the certificate with client_certificate_file",
-            );
-            return None;
-        }
+    let written = key_pair::Written {
+        certificate: raw.client_certificate_file.as_deref(),
+        certificate_key: &format!("{key}.client_certificate_file"),
+        private: raw.client_key_file.as_deref(),
+        private_key: &format!("{key}.client_key_file"),
     };
-    let certificate_file =
-        trust_anchor::check(Some(certificate), &certificate_key, base_dir, findings)?;
-    let key_file = secret_file::located(base_dir, private);
-    let pem = secret_file::read(&key_file, &key_key, findings)?;
-    let Ok(private) = PrivateKeyDer::from_pem_slice(pem.expose_secret().as_bytes()) else {
-        findings.error(
-            &key_key,
-            format!("{} holds no private key", key_file.display()),
-            "name a PEM file with a block that begins with -----BEGIN PRIVATE KEY-----",
-        );
-        return None;
-    };
-    if !belong_together(&certificate_file, private) {
-        findings.error(
-            &key_key,
-            "is not the key of the first certificate in client_certificate_file",
-            "name the key that the certificate was made for; our own certificate comes first, then its chain",
-        );
-        return None;
-    }
+    let (certificate_file, key_file) = key_pair::check(&written, base_dir, findings)?;
     Some(ClientCertificate {
         certificate_file,
         key_file,
     })
-}
-
-fn belong_together(certificate_file: &PathBuf, private: PrivateKeyDer<'static>) -> bool {
-    let chain = CertificateDer::pem_file_iter(certificate_file)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    let provider = rustls::crypto::aws_lc_rs::default_provider();
-    chain.is_ok_and(|chain| rustls::sign::CertifiedKey::from_der(chain, private, &provider).is_ok())
 }

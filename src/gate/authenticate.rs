@@ -145,6 +145,7 @@ mod tests {
             prefix: "/oauth2".to_owned(),
             trusted_proxies: Vec::new(),
             return_to_hosts: Vec::new(),
+            tls: None,
             workers: 1,
             runtime: Runtime::Shared,
         };

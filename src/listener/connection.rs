@@ -1,4 +1,5 @@
-//! One client connection: HTTP/1.1 by hyper, with the limits of the gateway.
+//! One client connection: HTTP/1.1 or HTTP/2 by hyper, with the limits of the
+//! gateway.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -6,15 +7,16 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::header::{CONNECTION, COOKIE, InvalidHeaderValue};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::admission::Seat;
 use super::io::ClientIo;
@@ -22,6 +24,17 @@ use super::pulse::{Pulse, Stage};
 use super::tunnels::Tunnels;
 use crate::base::body::{Body, BoxError};
 use crate::config::checked::Limits;
+
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// What one stream may keep for a client that does not read.
+const SEND_BUFFER: usize = 64 * 1024;
+/// A client that opens and resets streams (CVE-2023-44487) gets this far.
+const RESETS_PENDING: usize = 20;
+/// One that makes us reset them (CVE-2025-8671), this far.
+const RESETS_OF_OURS: usize = 100;
+const PING_EVERY: Duration = Duration::from_secs(30);
+const PING_WAIT: Duration = Duration::from_secs(10);
 
 /// Answers requests. It never fails: trouble is a response.
 pub trait Handler: Send + Sync + 'static {
@@ -74,30 +87,56 @@ impl Connection {
     }
 }
 
+/// What the settings of hyper are made of; the timers of HTTP/1.1 are those
+/// of the sweep, which also tells a slow head from an idle connection.
+#[derive(Clone)]
+pub(super) struct Protocols {
+    pub(super) http1: http1::Builder,
+    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) header_count: usize,
+}
+
 struct Served<H> {
     handler: Arc<H>,
     connection: Connection,
     pulse: Arc<Pulse>,
 }
 
-/// The settings of hyper that follow from the limits. The timers are those of
-/// the sweep, which also tells a slow head from an idle connection.
-pub(super) fn protocol(limits: &Limits) -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder
-        .header_read_timeout(None)
-        .max_header_size(limits.request_head)
-        .max_buf_size(limits.request_head.max(64 * 1024));
-    if limits.header_count != 100 {
-        // hyper's own cap of 100 costs less than a cap that is set.
-        builder.max_headers(limits.header_count);
+impl Protocols {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .header_read_timeout(None)
+            .max_header_size(limits.request_head)
+            .max_buf_size(limits.request_head.max(64 * 1024));
+        if limits.header_count != 100 {
+            // hyper's own cap of 100 costs less than a cap that is set.
+            http1.max_headers(limits.header_count);
+        }
+        let bounded = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .max_header_list_size(bounded(limits.request_head))
+            .max_concurrent_streams(bounded(limits.streams))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_send_buf_size(SEND_BUFFER)
+            .max_pending_accept_reset_streams(RESETS_PENDING)
+            .max_local_error_reset_streams(RESETS_OF_OURS)
+            .keep_alive_interval(PING_EVERY)
+            .keep_alive_timeout(PING_WAIT);
+        Self {
+            http1,
+            http2,
+            header_count: limits.header_count,
+        }
     }
-    builder
 }
 
-/// Serves one connection to its end.
+/// Serves one HTTP/1.1 connection to its end.
 pub(super) fn serve<H, S>(
-    protocol: &http1::Builder,
+    protocols: &Protocols,
     handler: Arc<H>,
     connection: Connection,
     stream: S,
@@ -116,7 +155,10 @@ where
     });
     let service = service_fn(move |request| answer(served.clone(), request));
     let io = ClientIo::new(stream, pulse.clone(), seat);
-    let connection = protocol.serve_connection(io, service).with_upgrades();
+    let connection = protocols
+        .http1
+        .serve_connection(io, service)
+        .with_upgrades();
     async move {
         let mut connection = std::pin::pin!(connection);
         let mut graceful = false;
@@ -134,11 +176,99 @@ where
     }
 }
 
+/// Serves one HTTP/2 connection to its end.
+pub(super) fn serve_multiplexed<H, S>(
+    protocols: &Protocols,
+    handler: Arc<H>,
+    connection: Connection,
+    stream: S,
+    pulse: Arc<Pulse>,
+    seat: Seat,
+) -> impl Future<Output = ()> + Send + 'static
+where
+    H: Handler,
+    S: Unpin + Send + 'static,
+    TokioIo<S>: hyper::rt::Read + hyper::rt::Write + Unpin,
+{
+    pulse.multiplexed();
+    let served = Arc::new(Served {
+        handler,
+        connection,
+        pulse: pulse.clone(),
+    });
+    let most = protocols.header_count;
+    let service = service_fn(move |request| answer_stream(served.clone(), most, request));
+    let io = ClientIo::new(stream, pulse.clone(), seat);
+    let connection = protocols.http2.serve_connection(io, service);
+    async move {
+        let mut connection = std::pin::pin!(connection);
+        let mut graceful = false;
+        std::future::poll_fn(|cx| {
+            pulse.watch(cx.waker());
+            // GOAWAY tells clients at once; what is under way goes on.
+            if !graceful && pulse.stage() >= Stage::Closing as u8 {
+                graceful = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            connection.as_mut().poll(cx).map(|_| ())
+        })
+        .await;
+    }
+}
+
+/// An HTTP/2 request in the form in which everybody behind this line reads
+/// requests: one Cookie field (RFC 9113 section 8.2.3), no version of its own.
+async fn answer_stream<H: Handler>(
+    served: Arc<Served<H>>,
+    most_headers: usize,
+    mut request: Request<Incoming>,
+) -> Result<Response<Outgoing>, Infallible> {
+    let under_way = UnderWay::on(&served.pulse);
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    // A refusal of the client's own making: there is no context for a page.
+    let refusal = if headers.len() > most_headers {
+        Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        join_cookies(headers)
+            .is_err()
+            .then_some(StatusCode::BAD_REQUEST)
+    };
+    let response = match refusal {
+        Some(status) => {
+            let mut response = Response::new(Body::Empty);
+            *response.status_mut() = status;
+            response
+        }
+        None => served.handler.handle(&served.connection, request).await,
+    };
+    Ok(response.map(|body| Outgoing {
+        body,
+        _under_way: under_way,
+    }))
+}
+
+fn join_cookies(headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return Ok(());
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    let mut joined = HeaderValue::from_bytes(&joined)?;
+    joined.set_sensitive(true);
+    headers.insert(COOKIE, joined);
+    Ok(())
+}
+
 async fn answer<H: Handler>(
     served: Arc<Served<H>>,
     request: Request<Incoming>,
-) -> Result<Response<Outgoing<H>>, Infallible> {
-    served.pulse.request_began();
+) -> Result<Response<Outgoing>, Infallible> {
+    let under_way = UnderWay::on(&served.pulse);
     let mut response = served.handler.handle(&served.connection, request).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         served.pulse.upgraded();
@@ -147,22 +277,35 @@ async fn answer<H: Handler>(
             .headers_mut()
             .insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map(|body| Outgoing { body, served }))
+    Ok(response.map(|body| Outgoing {
+        body,
+        _under_way: under_way,
+    }))
 }
 
-/// A response body that tells the pulse when it is over.
-struct Outgoing<H> {
-    body: Body,
-    served: Arc<Served<H>>,
-}
+/// A request under way, until its answer is over or nobody wants it any more.
+struct UnderWay(Arc<Pulse>);
 
-impl<H> Drop for Outgoing<H> {
-    fn drop(&mut self) {
-        self.served.pulse.response_ended();
+impl UnderWay {
+    fn on(pulse: &Arc<Pulse>) -> Self {
+        pulse.request_began();
+        Self(pulse.clone())
     }
 }
 
-impl<H> HttpBody for Outgoing<H> {
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.response_ended();
+    }
+}
+
+/// A response body that tells the pulse when it is over.
+struct Outgoing {
+    body: Body,
+    _under_way: UnderWay,
+}
+
+impl HttpBody for Outgoing {
     type Data = Bytes;
     type Error = BoxError;
 

@@ -14,10 +14,12 @@ mod serve;
 mod spawner;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod tunnels;
 mod worker;
 
 pub use bind::{Bound, ListenError, Listener, LocalAddr};
 pub use connection::{Connection, Handler, PeerAddr};
 pub use serve::{Running, ServeSettings};
+pub use tls::{CertificateError, Tls};
 pub use tunnels::{Tunnel, TunnelCloser, Tunnels};

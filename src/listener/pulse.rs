@@ -22,6 +22,9 @@ const HEAD: u8 = 1;
 const BUSY: u8 = 2;
 /// Upgraded; other timers apply.
 const TUNNEL: u8 = 3;
+/// HTTP/2: requests come and go beside one another, and bytes alone (a ping)
+/// say nothing.
+const MULTIPLEXED: u8 = 4;
 
 /// How far the drain of a connection has gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,6 +57,8 @@ pub(super) fn sweeps(length: Duration) -> u32 {
 pub(super) struct Pulse {
     phase: AtomicU8,
     age: AtomicU32,
+    /// Requests under way, of a multiplexed connection.
+    streams: AtomicU32,
     write_blocked: AtomicBool,
     stage: AtomicU8,
     waker: AtomicWaker,
@@ -68,15 +73,31 @@ impl Pulse {
         }
     }
 
+    /// From now on as HTTP/2 counts; before the first request.
+    pub(super) fn multiplexed(&self) {
+        self.phase.store(MULTIPLEXED, Relaxed);
+    }
+
     pub(super) fn request_began(&self) {
-        self.phase.store(BUSY, Relaxed);
+        if self.phase.load(Relaxed) == MULTIPLEXED {
+            self.streams.fetch_add(1, Relaxed);
+        } else {
+            self.phase.store(BUSY, Relaxed);
+        }
     }
 
     /// The response was handed over whole, or dropped.
     pub(super) fn response_ended(&self) {
-        if self.phase.load(Relaxed) == BUSY {
-            self.age.store(0, Relaxed);
-            self.phase.store(WAITING, Relaxed);
+        match self.phase.load(Relaxed) {
+            BUSY => {
+                self.age.store(0, Relaxed);
+                self.phase.store(WAITING, Relaxed);
+            }
+            MULTIPLEXED => {
+                self.age.store(0, Relaxed);
+                self.streams.fetch_sub(1, Relaxed);
+            }
+            _ => {}
         }
     }
 
@@ -106,6 +127,12 @@ impl Pulse {
             HEAD => bounds.head,
             _ if self.write_blocked.load(Relaxed) => bounds.stalled,
             WAITING => bounds.keep_alive,
+            MULTIPLEXED if self.streams.load(Relaxed) == 0 => bounds.keep_alive,
+            // Its streams have timers of their own, at the upstream.
+            MULTIPLEXED => {
+                self.age.store(0, Relaxed);
+                return;
+            }
             _ => return,
         };
         if age >= bound {
@@ -132,8 +159,8 @@ impl Pulse {
     pub(super) fn set_stage(&self, stage: Stage) {
         self.stage.store(stage as u8, Relaxed);
         match stage {
-            Stage::Running | Stage::Closing => {}
-            Stage::Graceful => self.waker.wake(),
+            Stage::Running => {}
+            Stage::Closing | Stage::Graceful => self.waker.wake(),
             Stage::Ended => self.end(),
         }
     }

@@ -12,9 +12,10 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::admission::Admission;
 use super::bind::{Bound, ListenError, SocketFile};
-use super::connection::{self, Handler};
+use super::connection::{Handler, Protocols};
 use super::pulse::{Bounds, Stage, sweeps};
 use super::spawner::Spawner;
+use super::tls::Tls;
 use super::tunnels::Tunnels;
 use super::worker::{Post, Worker};
 use crate::config::checked::{Limits, Runtime};
@@ -31,6 +32,8 @@ pub struct ServeSettings {
     pub workers: usize,
     pub runtime: Runtime,
     pub limits: Limits,
+    /// For every TCP address.
+    pub tls: Option<Tls>,
     /// Peers without a limit per address.
     pub trusted: Vec<IpNet>,
 }
@@ -94,7 +97,8 @@ impl Bound {
                 .map_err(ListenError::Workers)?;
             let worker = Worker {
                 handler: handler.clone(),
-                protocol: connection::protocol(limits),
+                protocols: Protocols::new(limits),
+                tls: settings.tls.clone(),
                 bounds: Bounds {
                     head: sweeps(limits.head_timeout),
                     keep_alive: sweeps(limits.keep_alive),

@@ -33,6 +33,7 @@ fn start(addresses: &[ListenAddr], runtime: Runtime) -> (Vec<LocalAddr>, Running
             drain: Duration::from_secs(1),
             ..Limits::default()
         },
+        tls: None,
         trusted: Vec::new(),
     };
     let addresses = bound.local_addrs();

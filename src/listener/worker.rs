@@ -1,10 +1,11 @@
 //! A worker: keeps connections, sweeps them, drains them.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::MissedTickBehavior;
@@ -12,9 +13,10 @@ use tokio::time::MissedTickBehavior;
 use super::accept::Acceptor;
 use super::admission::{Admission, Seat};
 use super::bind::Socketed;
-use super::connection::{self, Connection, Handler, PeerAddr};
+use super::connection::{self, Connection, Handler, PeerAddr, Protocols};
 use super::pulse::{Bounds, Pulse, SWEEP, Stage};
 use super::spawner::Spawner;
+use super::tls::{Agreed, Tls};
 use super::tunnels::Tunnels;
 
 /// A worker as the other workers see it.
@@ -47,7 +49,8 @@ pub(super) enum ClientSocket {
 
 pub(super) struct Worker<H> {
     pub(super) handler: Arc<H>,
-    pub(super) protocol: http1::Builder,
+    pub(super) protocols: Protocols,
+    pub(super) tls: Option<Tls>,
     pub(super) bounds: Bounds,
     pub(super) spawner: Spawner,
     pub(super) tunnels: Tunnels,
@@ -120,10 +123,10 @@ impl<H: Handler> Worker<H> {
     fn start(&self, arrival: Arrival) -> io::Result<Arc<Pulse>> {
         let Arrival { socket, peer, seat } = arrival;
         match socket {
-            ClientSocket::Tcp(stream) => Ok(self.serve(stream, peer, seat)),
+            ClientSocket::Tcp(stream) => Ok(self.tcp(stream, peer, seat)),
             ClientSocket::TcpAway(stream) => {
                 let stream = tokio::net::TcpStream::from_std(stream)?;
-                Ok(self.serve(stream, peer, seat))
+                Ok(self.tcp(stream, peer, seat))
             }
             ClientSocket::Unix(stream) => Ok(self.serve(stream, peer, seat)),
             ClientSocket::UnixAway(stream) => {
@@ -131,6 +134,39 @@ impl<H: Handler> Worker<H> {
                 Ok(self.serve(stream, peer, seat))
             }
         }
+    }
+
+    fn tcp(&self, stream: tokio::net::TcpStream, peer: PeerAddr, seat: Seat) -> Arc<Pulse> {
+        let Some(tls) = self.tls.clone() else {
+            return self.serve(stream, peer, seat);
+        };
+        let pulse = Arc::new(Pulse::default());
+        let connection = Connection::new(peer, self.tunnels.clone());
+        let (protocols, handler) = (self.protocols.clone(), self.handler.clone());
+        let at_work = pulse.clone();
+        let served = async move {
+            let agreed = match tls.shake_hands(stream).await {
+                Ok(agreed) => agreed,
+                Err(error) => {
+                    // Scanners do this all day.
+                    tracing::debug!(%error, "TLS handshake failed");
+                    return;
+                }
+            };
+            // Each on the heap: most connections would carry the other's
+            // room in vain.
+            let rest: Pin<Box<dyn Future<Output = ()> + Send>> = match agreed {
+                Agreed::Http1(stream) => Box::pin(connection::serve(
+                    &protocols, handler, connection, stream, at_work, seat,
+                )),
+                Agreed::Http2(stream) => Box::pin(connection::serve_multiplexed(
+                    &protocols, handler, connection, stream, at_work, seat,
+                )),
+            };
+            rest.await;
+        };
+        pulse.started(self.spawner.spawn(served));
+        pulse
     }
 
     fn serve<S>(&self, stream: S, peer: PeerAddr, seat: Seat) -> Arc<Pulse>
@@ -141,7 +177,7 @@ impl<H: Handler> Worker<H> {
         let pulse = Arc::new(Pulse::default());
         let connection = Connection::new(peer, self.tunnels.clone());
         let served = connection::serve(
-            &self.protocol,
+            &self.protocols,
             self.handler.clone(),
             connection,
             stream,

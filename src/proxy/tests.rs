@@ -297,6 +297,7 @@ impl Setup {
             workers: 2,
             runtime: self.runtime,
             limits: self.limits,
+            tls: None,
             trusted: Vec::new(),
         };
         Rig {

@@ -61,6 +61,7 @@ pub(super) fn config(public_url: &str, routes: Vec<Route>) -> Config {
             prefix: "/oauth2".to_owned(),
             trusted_proxies: Vec::new(),
             return_to_hosts: Vec::new(),
+            tls: None,
             workers: 1,
             runtime: Runtime::Shared,
         },
