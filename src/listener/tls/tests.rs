@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode, Version, header};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::RootCertStore;
@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::base::body::Body;
+use crate::base::bounded_body;
 use crate::config::checked::{ListenAddr, Runtime};
 use crate::listener::{Connection, Handler, Listener, LocalAddr, Running, ServeSettings};
 
@@ -147,8 +148,9 @@ impl Multiplexed {
         let answer = self.sender.clone().send_request(request).await?;
         let status = answer.status();
         assert!(!answer.headers().contains_key(header::CONNECTION));
-        let body = answer.into_body().collect().await?.to_bytes();
-        Ok((status, String::from_utf8(body.to_vec()).unwrap()))
+        let body = bounded_body::read(answer.into_body(), 64 * 1024).await;
+        let body = body.unwrap().to_vec();
+        Ok((status, String::from_utf8(body).unwrap()))
     }
 }
 
