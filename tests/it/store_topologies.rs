@@ -286,6 +286,31 @@ async fn r6_a_failover_on_order_is_followed() {
     failover(async |sentinels| sentinels.fail_over().await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn r6_failovers_in_a_row_lose_no_claim() {
+    if !part::have("r6_failovers_in_a_row_lose_no_claim", &[Part::Redis]) {
+        return;
+    }
+    let mut sentinels = Sentinels::start().await;
+    let store = opened(&behind(&sentinels)).await;
+    let traffic = Traffic::start(&store, 4);
+    let rounds = if part::long() { 12 } else { 2 };
+    for _ in 0..rounds {
+        sleep(Duration::from_millis(1500)).await;
+        sentinels.trade_places().await;
+    }
+    until::some("writes go on", || async { store.probe().await.ok() }).await;
+    let tally = traffic.end().await;
+    println!(
+        "{rounds} failovers: longest gap {:?}, {} errors in {} rounds, {} claims",
+        tally.longest_gap,
+        tally.errors.len(),
+        tally.rounds,
+        tally.claimed.len()
+    );
+    nothing_is_lost(&store, &tally).await;
+}
+
 /// A replica that is stalled confirms nothing: a claim fails, with its token
 /// unspent; sign-ins go on.
 #[tokio::test(flavor = "multi_thread")]

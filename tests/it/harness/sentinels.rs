@@ -1,5 +1,6 @@
 //! A primary, a replica, and three sentinels that watch them.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -66,22 +67,42 @@ impl Sentinels {
             ports,
             folder,
         };
+        all.settled().await;
+        all
+    }
+
+    /// Waits until every sentinel knows the others, the primary and a
+    /// replica that it could promote.
+    async fn settled(&self) {
         until::some("the sentinels know each other and both servers", || async {
-            for port in &all.ports {
-                let facts = all.ask(*port, &["SENTINEL", "MASTER", NAME]).await?;
-                let facts: Vec<String> = ::redis::from_redis_value(facts).ok()?;
-                let fact = |name: &str| {
-                    let at = facts.iter().position(|word| word == name)?;
-                    facts.get(at + 1)
-                };
-                if fact("num-slaves")? != "1" || fact("num-other-sentinels")? != "2" {
+            for port in &self.ports {
+                let facts = self.facts(*port, "MASTER").await?;
+                let primary = self.primary.address().port().to_string();
+                if facts.get("num-other-sentinels")? != "2"
+                    || facts.get("port")? != &primary
+                    || facts.get("flags")? != "master"
+                {
+                    return None;
+                }
+                let replica = self.facts(*port, "REPLICAS").await?;
+                if replica.get("master-link-status")? != "ok" || replica.get("flags")? != "slave" {
                     return None;
                 }
             }
             Some(())
         })
         .await;
-        all
+    }
+
+    /// Of the primary, or of its one replica.
+    async fn facts(&self, port: u16, of: &str) -> Option<HashMap<String, String>> {
+        let facts = self.ask(port, &["SENTINEL", of, NAME]).await?;
+        if of == "MASTER" {
+            return ::redis::from_redis_value(facts).ok();
+        }
+        let mut replicas: Vec<HashMap<String, String>> = ::redis::from_redis_value(facts).ok()?;
+        let replica = replicas.pop()?;
+        replicas.is_empty().then_some(replica)
     }
 
     async fn ask(&self, port: u16, words: &[&str]) -> Option<Value> {
@@ -136,6 +157,17 @@ impl Sentinels {
     pub async fn fail_over(&self) {
         let port = self.ports[2];
         self.ask(port, &["SENTINEL", "FAILOVER", NAME]).await;
+    }
+
+    /// Takes the primary away, waits until the replica is the primary, brings
+    /// the other back and waits until it copies.
+    pub async fn trade_places(&mut self) {
+        self.primary.kill();
+        self.promoted().await;
+        self.primary.restart().await;
+        std::mem::swap(&mut self.primary, &mut self.replica);
+        self.primary.replicas(1).await;
+        self.settled().await;
     }
 
     /// Waits until the replica is the primary.

@@ -27,11 +27,14 @@ const ATTEMPT: Duration = Duration::from_millis(1500);
 /// Between attempts to connect: short enough to be back within a second.
 const PAUSE_LEAST: Duration = Duration::from_millis(50);
 const PAUSE_MOST: Duration = Duration::from_millis(400);
-/// How often an idle connection is tried.
-const CHECK_EVERY: Duration = Duration::from_secs(5);
-/// After this long the connections are renewed, so that a password that was
-/// changed shows now and not at the next outage.
-const RENEW_AFTER: Duration = Duration::from_secs(60);
+/// How often the server is asked for its role and for a sign of life. Until
+/// then a replica that joined is not waited for.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// After this long the connections are renewed, so that a password or an
+/// address that was changed shows now and not at the next outage.
+const RENEW_AFTER: Duration = Duration::from_secs(30);
+/// Connections that lasted this long were no failure.
+const LASTED: Duration = Duration::from_secs(2);
 /// How often the sentinels are asked whether the primary is another one.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY_WHILE_DOWN: Duration = Duration::from_millis(250);
@@ -216,7 +219,7 @@ impl Keeper {
                 self.watch_over(live).await;
             }
             // A server that breaks or refuses each connection is not flooded.
-            if began.elapsed() >= CHECK_EVERY / 2 {
+            if began.elapsed() >= LASTED {
                 pause = PAUSE_LEAST;
             }
             sleep(pause).await;
