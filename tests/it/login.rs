@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::harness::browser::Browser;
 use crate::harness::echo::Echo;
-use crate::harness::provider::{CLIENT_ID, CLIENT_SECRET, Dialect, Endpoint, Fault, User};
-use crate::harness::scene::{Scene, session_cookie};
+use crate::harness::provider::{CLIENT_ID, CLIENT_SECRET, Dialect, Endpoint, User};
+use crate::harness::scene::Scene;
 
 #[tokio::test]
 async fn every_dialect_ends_in_a_session_with_all_claims() {
@@ -200,41 +200,6 @@ async fn sec_rp_09_a_form_is_neither_replayed_nor_silently_lost() {
         answer.headers
     );
     assert!(scene.upstream.requests().is_empty());
-}
-
-#[tokio::test]
-async fn five_tabs_sign_in_in_any_order() {
-    let scene = Scene::start().await;
-    let browser = Browser::new();
-    let mut callbacks = Vec::new();
-    for _ in 0..5 {
-        callbacks.push(scene.callback_of(&browser).await);
-    }
-    for callback in callbacks.into_iter().rev() {
-        let answer = browser.open(callback.as_str()).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-    }
-    session_cookie(&browser);
-}
-
-#[tokio::test]
-async fn a_code_whose_fate_is_unknown_is_never_sent_again() {
-    for fault in [Fault::HangUpAfter, Fault::HangUpBefore] {
-        let scene = Scene::start().await;
-        scene.provider.fail(Endpoint::Code, [fault]);
-        let browser = Browser::new();
-        let answer = browser.open(&scene.gateway.url("/hello")).await;
-        let status = answer.status.as_u16();
-        assert!(
-            matches!(status, 200 | 502 | 503 | 504),
-            "{status}: {}",
-            answer.text()
-        );
-        let codes: Vec<_> = scene.provider.recorded(Endpoint::Code);
-        let different: HashSet<_> = codes.iter().map(|seen| seen.parameter("code")).collect();
-        assert_eq!(codes.len(), different.len(), "a code was sent twice");
-        assert_eq!(browser.open(&scene.gateway.url("/hello")).await.status, 200);
-    }
 }
 
 #[tokio::test]

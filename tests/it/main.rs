@@ -51,6 +51,8 @@ mod lanes;
 #[cfg(test)]
 mod login;
 #[cfg(test)]
+mod login_again;
+#[cfg(test)]
 mod login_rows;
 #[cfg(test)]
 mod logs;
