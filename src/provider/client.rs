@@ -119,6 +119,7 @@ pub struct HttpClient {
     total: Duration,
     offset_secs: Arc<AtomicI64>,
     breaker: Breaker,
+    provider: Arc<str>,
     probe: bool,
 }
 
@@ -155,6 +156,7 @@ impl HttpClient {
             total: limits.provider_total,
             offset_secs,
             breaker,
+            provider: config.id.0.as_str().into(),
             probe: false,
         })
     }
@@ -180,6 +182,8 @@ impl HttpClient {
         request: Request<Bytes>,
         tries: u32,
     ) -> Result<Answer, TransportError> {
+        // A probe comes again by itself.
+        let tries = if self.probe { 1 } else { tries };
         let connected_by = Instant::now() + self.connect;
         let deadline = Instant::now() + self.total;
         let mut attempts = 0;
@@ -205,10 +209,18 @@ impl HttpClient {
             let again = error.sent == Sent::Not
                 && error.class == Class::NetworkUnreachable
                 && attempts < tries;
-            let pause = Duration::from_millis(u64::from(attempts) * 50 + jitter_millis());
+            let pause = Duration::from_millis(u64::from(attempts) * 100 + jitter_millis());
             if !again || Instant::now() + pause >= connected_by {
                 return Err(error);
             }
+            tracing::info!(
+                provider.id = %self.provider,
+                attempt = attempts,
+                path = request.uri().path(),
+                reason = error.class.reason(),
+                detail = error.detail,
+                "no connection to the provider, trying again"
+            );
             tokio::time::sleep(pause).await;
         }
     }

@@ -264,13 +264,18 @@ fn moment(at: Timestamp) -> httpdate::HttpDate {
     (std::time::UNIX_EPOCH + Duration::from_millis(at.as_millis())).into()
 }
 
-fn told(detail: Option<&str>) -> String {
-    detail.map_or_else(String::new, |detail| format!(" ({detail})"))
+fn told(status: Option<u16>, detail: Option<&str>) -> String {
+    match (status, detail) {
+        (None, None) => String::new(),
+        (None, Some(detail)) => format!(" ({detail})"),
+        (Some(status), None) => format!(" (HTTP {status})"),
+        (Some(status), Some(detail)) => format!(" (HTTP {status}: {detail})"),
+    }
 }
 
 /// A failed call, with all that its caller needs to decide what comes next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{phase}: {class}{}", told(.detail.as_deref()))]
+#[error("{phase}: {class}{}", told(*.status, .detail.as_deref()))]
 pub struct ProviderError {
     pub class: Class,
     pub phase: Phase,

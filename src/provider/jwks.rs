@@ -28,7 +28,9 @@ const RSA_EXPONENT_BYTES: usize = 4;
 /// Refetches for unknown keys: a bucket of five, one more every 12 s.
 const REFETCH_BURST: u32 = 5;
 const REFETCH_EVERY: Duration = Duration::from_secs(12);
-
+/// How long old keys are used after their time while new ones cannot be had:
+/// a key that the provider took back must not be good for ever.
+const KEPT_WHILE_UNFETCHABLE: Duration = Duration::from_secs(600);
 /// Logins that follow a failed first fetch fail at once for this long.
 const FAILURE_KEPT: Duration = Duration::from_secs(2);
 
@@ -176,16 +178,16 @@ impl Keys {
     }
 
     /// The keys as last fetched, fetched now if they are old. When that fails
-    /// the old ones stay in use.
+    /// the old ones stay in use for ten minutes.
     pub async fn current(&self, jwks_uri: &Url) -> Result<Arc<KeySet>, ProviderError> {
         let now = self.clock.now();
         let held = self.held.load_full();
         match held {
             Some(set) if set.serves(jwks_uri, now) => Ok(set),
-            Some(set) if set.jwks_uri == *jwks_uri => {
+            Some(set) if set.serves_still(jwks_uri, now) => {
                 Ok(self.refetch(jwks_uri, &set).await?.unwrap_or(set))
             }
-            // Without any key the budget is no reason to fail: logins in a
+            // Without a usable key the budget is no reason to fail: logins in a
             // row are served by the one fetch that the lock lets through.
             _ => {
                 let mut turn = self.budget.lock().await;
@@ -228,9 +230,11 @@ impl Keys {
         match self.fetch(jwks_uri).await {
             Ok(set) => Ok(Some(set)),
             Err(error) => {
-                tracing::debug!(
-                    error.reason = error.class.reason(),
-                    "keys could not be fetched, the old ones stay in use"
+                tracing::warn!(
+                    %jwks_uri,
+                    reason = error.class.reason(),
+                    detail = %error,
+                    "keys of a provider could not be fetched, the old ones stay in use"
                 );
                 Ok(None)
             }
@@ -253,6 +257,11 @@ impl Keys {
 impl KeySet {
     fn serves(&self, jwks_uri: &Url, now: Timestamp) -> bool {
         self.jwks_uri == *jwks_uri && within(now, self.fetched_at, self.fresh_for)
+    }
+
+    fn serves_still(&self, jwks_uri: &Url, now: Timestamp) -> bool {
+        let length = self.fresh_for + KEPT_WHILE_UNFETCHABLE;
+        self.jwks_uri == *jwks_uri && within(now, self.fetched_at, length)
     }
 }
 

@@ -76,6 +76,7 @@ impl Seen {
 struct Script {
     replies: HashMap<String, VecDeque<Reply>>,
     seen: Vec<Seen>,
+    connections: usize,
 }
 
 pub(super) struct Scripted {
@@ -108,6 +109,7 @@ impl Scripted {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
                 let script = Arc::clone(&serving);
+                script.lock().unwrap().connections += 1;
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
                     match acceptor {
@@ -167,6 +169,10 @@ impl Scripted {
         let script = self.script.lock().unwrap();
         let at = |seen: &&Seen| seen.path == path;
         script.seen.iter().filter(at).cloned().collect()
+    }
+
+    pub(super) fn connections(&self) -> usize {
+        self.script.lock().unwrap().connections
     }
 
     pub(super) fn config(&self) -> ProviderConfig {

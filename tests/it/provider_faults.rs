@@ -14,7 +14,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::port;
-use crate::harness::provider::{Endpoint, Fault, Provider, User};
+use crate::harness::provider::{Endpoint, Fault, Keys, Provider, Signing, User};
 use crate::harness::scene::{Scene, session_cookie};
 use crate::harness::until;
 use crate::harness::upstream::Upstream;
@@ -353,4 +353,318 @@ fn page_says_anywhere(answer: &Answer, status: u16, reason: &str) {
     let text = answer.text();
     assert!(text.contains(&format!("<code>{reason} ")), "{text}");
     assert!(text.contains("Try again"), "{text}");
+}
+
+/// A port on which nobody listens, and what carries it to `target` later.
+async fn carry(port: u16, target: std::net::SocketAddr) -> tokio::task::AbortHandle {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("binds");
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                if let Ok(mut far) = tokio::net::TcpStream::connect(target).await {
+                    drop(tokio::io::copy_bidirectional(&mut near, &mut far).await);
+                }
+            });
+        }
+    })
+    .abort_handle()
+}
+
+#[tokio::test]
+async fn row_0_2_a_token_endpoint_that_refuses_twice_costs_nobody_a_sign_in() {
+    let provider = Provider::start("oidc-plain").await;
+    let issuer = url::Url::parse(&provider.issuer).expect("url");
+    let target = crate::harness::wire::address_of(&issuer);
+    let port = port::free();
+    provider.set(|script| {
+        script.answer_of(Endpoint::Discovery, move |document| {
+            let token = format!("http://127.0.0.1:{port}/token");
+            document.insert("token_endpoint".to_owned(), token.into());
+        });
+    });
+    let scene = Scene::with_provider(provider, |plan| plan.limits("provider_failures = 0")).await;
+    let again = "no connection to the provider, trying again";
+    // On a busy machine the third try may come before the port is open.
+    for _ in 0..10 {
+        let browser = Browser::new();
+        let callback = scene.callback_of(&browser).await;
+        let (codes, tries) = (
+            scene.provider.count(Endpoint::Code),
+            times(&scene.gateway.log(), again),
+        );
+        let opening = async {
+            while times(&scene.gateway.log(), again) < tries + 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            carry(port, target).await
+        };
+        let (answer, server) = tokio::join!(browser.step(callback.as_str()), opening);
+        server.abort();
+        until::holds("the port is closed again", || server.is_finished()).await;
+        if answer.status == 503 {
+            page_says_anywhere(&answer, 503, "network_unreachable");
+            continue;
+        }
+        assert_eq!(answer.status, 303, "{}", answer.text());
+        assert_eq!(scene.provider.count(Endpoint::Code), codes + 1);
+        let log = scene.gateway.log();
+        let lines: Vec<&str> = log.lines().filter(|line| line.contains(again)).collect();
+        for (line, attempt) in lines[tries..]
+            .iter()
+            .zip(["\"attempt\":1", "\"attempt\":2"])
+        {
+            assert!(line.contains(attempt) && line.contains("/token"), "{line}");
+        }
+        assert_eq!(lines.len(), tries + 2);
+        assert_eq!(times(&log, "\"signed in\""), 1, "{log}");
+        let hello = browser.fetch("GET", &scene.gateway.url("/x"), &[]).await;
+        assert_eq!(hello.status, 200);
+        return;
+    }
+    panic!("the port was never open in time:\n{}", scene.gateway.log());
+}
+
+#[tokio::test]
+async fn row_0_18_the_reason_is_the_providers_own_code() {
+    let scene = Scene::start().await;
+    let respond = |status, content_type, body: &str| Fault::Respond {
+        status,
+        content_type,
+        body: body.to_owned(),
+    };
+    let json = r#"{"error":"bad_verification_code","error_description":"The code is incorrect."}"#;
+    let form = "error=bad_verification_code&error_description=The+code+is+incorrect.";
+    for (what, fault, reason, told) in [
+        (
+            "200 with an error",
+            respond(200, "application/json", json),
+            "code_rejected",
+            "bad_verification_code The code is incorrect.",
+        ),
+        (
+            "form-encoded",
+            respond(200, "application/x-www-form-urlencoded", form),
+            "code_rejected",
+            "bad_verification_code",
+        ),
+        (
+            "a web page",
+            respond(200, "text/html", "<h1>Please sign in to the wifi</h1>"),
+            "provider_error",
+            "",
+        ),
+        (
+            "an error that nobody knows",
+            respond(400, "application/json", r#"{"error":"teapot"}"#),
+            "bad_response",
+            "teapot",
+        ),
+        ("an error page", Fault::page(503), "provider_error", "503"),
+    ] {
+        scene.provider.fail(Endpoint::Code, [fault]);
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        let text = answer.text();
+        assert!(answer.status.as_u16() >= 400, "{what}: {text}");
+        assert!(text.contains(&format!("<code>{reason} ")), "{what}: {text}");
+        assert!(!text.contains("missing field"), "{what}: {text}");
+        assert!(!text.contains("wifi"), "{what}: {text}");
+        let log = scene.gateway.log();
+        let line = log.lines().rfind(|line| line.contains("sign-in failed"));
+        let line = line.unwrap_or_else(|| panic!("{what}: {log}"));
+        assert!(
+            line.contains(reason) && line.contains(told),
+            "{what}: {line}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn row_1_7_and_i5_new_keys_are_followed_and_a_flood_of_key_ids_is_not() {
+    let scene = Scene::start().await;
+    let ann = scene.signed_in(User::ann()).await;
+    assert_eq!(scene.provider.count(Endpoint::Jwks), 1);
+    scene.provider.set(|script| {
+        script.keys = Keys {
+            signing: 2,
+            published: vec![1, 2],
+        };
+    });
+    scene.signed_in(User::bob()).await;
+    assert_eq!(
+        scene.provider.count(Endpoint::Jwks),
+        2,
+        "one for the new key"
+    );
+    scene.signed_in(User::bob()).await;
+    assert_eq!(scene.provider.count(Endpoint::Jwks), 2);
+
+    scene
+        .provider
+        .set(|script| script.signing = Signing::UnknownKey);
+    let began = Instant::now();
+    for _ in 0..20 {
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        page_says_anywhere(&answer, 502, "jwks_unknown_kid");
+    }
+    // A bucket of five, of which the rotation took one; one more every 12 s.
+    let earned = usize::try_from(began.elapsed().as_secs() / 12).expect("small") + 1;
+    let fetched = scene.provider.count(Endpoint::Jwks) - 2;
+    assert!((4..=4 + earned).contains(&fetched), "{fetched}");
+    let answer = ann.fetch("GET", &scene.gateway.url("/x"), &[]).await;
+    assert_eq!(answer.status, 200, "sessions stay");
+}
+
+#[tokio::test]
+async fn i3_a_slow_provider_ends_at_the_total_deadline() {
+    let scene = Scene::start().await;
+    scene.provider.fail(
+        Endpoint::Code,
+        [Fault::DelayAnswer(Duration::from_secs(30))],
+    );
+    let browser = Browser::new();
+    let callback = scene.callback_of(&browser).await;
+    let started = Instant::now();
+    let answer = browser.step(callback.as_str()).await;
+    let time = started.elapsed();
+    eprintln!("i3: given up after {time:?}");
+    assert!(time > Duration::from_secs(9), "{time:?}");
+    assert!(time < Duration::from_secs(13), "{time:?}");
+    assert_eq!(scene.provider.count(Endpoint::Code), 1, "sent once");
+    assert_ne!(answer.status, 500, "{}", answer.text());
+    assert_eq!(browser.cookies_named("vestibule").len(), 0);
+    // Whatever it says, the next try signs in.
+    scene.sign_in(&browser, User::ann()).await;
+}
+
+/// What no answer of a provider should be.
+fn garbage() -> Vec<(&'static str, Fault)> {
+    let json = |body: &str| Fault::Respond {
+        status: 200,
+        content_type: "application/json",
+        body: body.to_owned(),
+    };
+    vec![
+        ("not JSON", json("\u{1}\u{2}garbage")),
+        ("cut short", json(r#"{"access_token":"a","#)),
+        (
+            "a member twice",
+            json(
+                r#"{"access_token":"a","access_token":"b","token_type":"Bearer","issuer":"a","issuer":"b","keys":[],"keys":[]}"#,
+            ),
+        ),
+        (
+            "a byte order mark",
+            json("\u{feff}{\"access_token\":\"a\"}"),
+        ),
+        ("deep nesting", json(&"[".repeat(100_000))),
+        ("a web page", Fault::page(200)),
+        (
+            "a redirect",
+            Fault::Respond {
+                status: 302,
+                content_type: "text/plain",
+                body: String::new(),
+            },
+        ),
+        ("truncated", Fault::Truncate(20)),
+        ("100 MB", Fault::Flood(100_000_000)),
+        ("a gzip bomb", Fault::Bomb(100_000_000)),
+    ]
+}
+
+const FLAT: usize = 48 * 1024 * 1024;
+
+#[tokio::test]
+async fn i4_garbage_is_a_page_and_costs_no_memory() {
+    let scene = Scene::with("oidc-plain", |plan| plan.limits("provider_failures = 0")).await;
+    scene.signed_in(User::ann()).await;
+    let before = scene.gateway.peak_memory();
+    for (what, fault) in garbage() {
+        scene.provider.fail_always(Endpoint::Code, fault);
+        let browser = Browser::new();
+        let answer = browser.open(&scene.gateway.url("/hello")).await;
+        let status = answer.status.as_u16();
+        assert!([502, 504].contains(&status), "{what}: {}", answer.text());
+        assert!(answer.text().contains("Try again"), "{what}");
+        assert_eq!(browser.cookies_named("vestibule").len(), 0, "{what}");
+    }
+    scene.provider.heal(Endpoint::Code);
+    scene.signed_in(User::ann()).await;
+    let grown = scene.gateway.peak_memory().saturating_sub(before);
+    eprintln!("i4: grown by {} KiB", grown / 1024);
+    assert!(grown < FLAT, "{grown}");
+}
+
+#[tokio::test]
+async fn i4_garbage_instead_of_discovery_and_keys() {
+    for endpoint in [Endpoint::Discovery, Endpoint::Jwks] {
+        let scene = Scene::with("oidc-plain", |plan| plan.limits("provider_failures = 0")).await;
+        let before = scene.gateway.peak_memory();
+        // Documents are kept; each kind of garbage meets a gateway that has none.
+        for (what, fault) in garbage() {
+            scene.provider.fail_always(endpoint, fault);
+            let gateway = scene.gateway.plan().replica().start().await;
+            let browser = Browser::new();
+            browser.detour(&scene.gateway.authority(), gateway.address());
+            let answer = browser.open(&scene.gateway.url("/hello")).await;
+            assert_eq!(answer.status, 502, "{what}: {}", answer.text());
+            assert!(answer.text().contains("Try again"), "{what}");
+            assert!(gateway.peak_memory() < before + FLAT, "{what}");
+        }
+        scene.provider.heal(endpoint);
+    }
+}
+
+#[tokio::test]
+async fn i6_clocks_may_differ_by_a_minute_and_more_is_named() {
+    let scene = Scene::start().await;
+    for skew in [-45, 45, -90] {
+        // A clock that is behind makes tokens older, not wrong.
+        scene.provider.set(|script| script.skew = skew);
+        scene.signed_in(User::ann()).await;
+    }
+    for skew in [90_i64, 600, -700] {
+        scene.provider.set(|script| script.skew = skew);
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        page_says_anywhere(&answer, 503, "clock_skew");
+        let log = scene.gateway.log();
+        let line = log.lines().rfind(|line| line.contains("sign-in failed"));
+        let line = line.unwrap_or_else(|| panic!("{log}"));
+        let named = (-2..=2).any(|by| line.contains(&format!("by {} s", skew + by)));
+        assert!(named, "{skew}: {line}");
+    }
+}
+
+#[tokio::test]
+async fn i7_another_issuer_is_never_adopted() {
+    let scene = Scene::start().await;
+    let ann = scene.signed_in(User::ann()).await;
+    scene.provider.set(|script| {
+        script.answer_of(Endpoint::Discovery, |document| {
+            document.insert("issuer".to_owned(), "https://evil.test".into());
+            let evil = "https://evil.test/token";
+            document.insert("token_endpoint".to_owned(), evil.into());
+        });
+    });
+    // A sign-in asks again when the provider was silent for a while.
+    let alarm = "the discovery document has become unacceptable";
+    until::some("the change is noticed", || async {
+        tokio::time::sleep(Duration::from_millis(1000)).await;
+        begin(&scene.gateway, "main").await;
+        (times(&scene.gateway.log(), alarm) > 0).then_some(())
+    })
+    .await;
+    scene.signed_in(User::bob()).await;
+    assert_eq!(
+        ann.fetch("GET", &scene.gateway.url("/x"), &[]).await.status,
+        200
+    );
+    let log = scene.gateway.log();
+    assert_eq!(times(&log, alarm), 1);
+    assert!(log.contains("issuer_mismatch") && log.contains("\"alert\":\"discovery_refused\""));
+    // Gone altogether.
+    scene
+        .provider
+        .fail_always(Endpoint::Discovery, Fault::page(404));
+    scene.signed_in(User::ann()).await;
 }

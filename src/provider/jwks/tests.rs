@@ -65,6 +65,36 @@ async fn sec_rp_48_rotation_is_followed_at_once_and_within_a_budget() {
 }
 
 #[tokio::test]
+async fn i5_old_keys_are_kept_for_ten_minutes_while_new_ones_cannot_be_had() {
+    let idp = Scripted::start().await;
+    idp.discovery(json!({"userinfo_endpoint": null}));
+    let keys = Reply::json(&scripted::key_set()).with("cache-control", "max-age=60");
+    idp.reply("/keys", keys);
+    let limits = crate::config::checked::Limits {
+        provider_failures: 0,
+        ..scripted::limits()
+    };
+    let provider = super::super::Provider::new(idp.config(), &limits, idp.clock.clone()).unwrap();
+    // The tokens are of now each time; the keys age.
+    let identify = || async { provider.identify(&tokens(&idp, "rsa-1"), "n-1").await };
+    identify().await.unwrap();
+    idp.reply("/keys", Reply::text(500, "text/plain", "down"));
+    for _ in 0..10 {
+        idp.clock.advance(65_000);
+        identify().await.unwrap();
+    }
+    idp.clock.advance(15_000);
+    let error = identify().await.unwrap_err();
+    assert_eq!(
+        (error.phase, error.class),
+        (Phase::Keys, Class::ProviderError)
+    );
+    idp.reply("/keys", Reply::json(&scripted::key_set()));
+    idp.clock.advance(3_000);
+    identify().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_failed_first_fetch_is_remembered_shortly() {
     let idp = Scripted::start().await;
     idp.discovery(json!({"userinfo_endpoint": null}));

@@ -187,3 +187,55 @@ async fn garbage_is_an_error_and_redirects_are_not_followed() {
     }
     assert!(idp.seen("/lure").is_empty());
 }
+
+/// Never another issuer's word, and no outage of ours because of it.
+#[tokio::test]
+async fn i7_the_last_good_document_stays_in_use() {
+    let idp = Scripted::start().await;
+    let provider = idp.provider();
+    let good = provider.metadata().await.unwrap();
+    let hour = || idp.clock.advance(3_601_000);
+    for reply in [
+        Reply::text(404, "text/html", "<h1>gone</h1>"),
+        Reply::text(500, "text/plain", "oops"),
+        Reply::text(302, "text/plain", "").with("location", "https://evil.test/"),
+        Reply::text(200, "text/html", "<h1>please sign in</h1>"),
+        Reply::text(200, "application/json", "{"),
+        Reply::HangUp,
+    ] {
+        idp.reply(WELL_KNOWN, reply);
+        hour();
+        assert_eq!(provider.metadata().await.unwrap(), good);
+    }
+    for changes in [
+        json!({"issuer": "https://evil.test"}),
+        json!({"token_endpoint": "http://10.0.0.1/token"}),
+        json!({"jwks_uri": "file:///etc/passwd"}),
+        json!({"require_pushed_authorization_requests": true}),
+    ] {
+        idp.discovery(changes);
+        hour();
+        assert_eq!(provider.metadata().await.unwrap(), good);
+    }
+    // What the issuer itself says over its own connection is followed.
+    idp.discovery(json!({"token_endpoint": format!("{}/v2/token", idp.origin)}));
+    hour();
+    let moved = provider.metadata().await.unwrap();
+    assert!(moved.token_endpoint.as_str().ends_with("/v2/token"));
+    let asked = idp.seen(WELL_KNOWN).len();
+    assert_eq!(provider.metadata().await.unwrap(), moved);
+    assert_eq!(idp.seen(WELL_KNOWN).len(), asked, "it is fresh");
+}
+
+/// N2: no address of a provider is kept. Every call makes a connection of its
+/// own, and every connection looks its name up.
+#[tokio::test]
+async fn n2_every_call_looks_the_name_up_again() {
+    let idp = Scripted::start().await;
+    let provider = idp.provider();
+    for calls in 1..=3 {
+        idp.clock.advance(3_601_000);
+        provider.metadata().await.unwrap();
+        assert_eq!(idp.connections(), calls);
+    }
+}

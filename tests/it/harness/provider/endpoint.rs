@@ -61,6 +61,12 @@ pub(super) async fn answer(
             return Ok(delivery::whole(response));
         }
         Some(Fault::Flood(bytes)) => return Ok(delivery::flood(*bytes)),
+        Some(Fault::Bomb(bytes)) => {
+            let mut response = delivery::flood(*bytes);
+            let gzip = http::HeaderValue::from_static("gzip");
+            response.headers_mut().insert("content-encoding", gzip);
+            return Ok(response);
+        }
         Some(Fault::HangUpBefore) => return Err(HungUp),
         Some(Fault::Hold(gate)) => gate.acquire().await.map_err(|_| HungUp)?.forget(),
         Some(Fault::Delay(time)) => sleep(*time).await,

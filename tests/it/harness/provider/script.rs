@@ -56,6 +56,8 @@ pub enum Fault {
     /// Does nothing and answers 200 with so many bytes that look like the
     /// beginning of JSON.
     Flood(u64),
+    /// As `Flood`, and says that it is compressed with gzip.
+    Bomb(u64),
 }
 
 impl Fault {
