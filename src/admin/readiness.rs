@@ -1,7 +1,10 @@
 //! Whether this replica wants traffic.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::base::clock::Timestamp;
 use crate::telemetry::Telemetry;
 
 const NEVER_REACHED: u8 = 0;
@@ -15,6 +18,8 @@ pub struct AdminState {
     requires_store: bool,
     store: AtomicU8,
     draining: AtomicBool,
+    /// Those that count as unreachable, and since when.
+    unreachable: Mutex<BTreeMap<String, Timestamp>>,
 }
 
 impl AdminState {
@@ -27,6 +32,7 @@ impl AdminState {
             requires_store,
             store: AtomicU8::new(NEVER_REACHED),
             draining: AtomicBool::new(false),
+            unreachable: Mutex::default(),
         }
     }
 
@@ -46,6 +52,28 @@ impl AdminState {
     /// The process is about to stop. There is no way back.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// How a provider stands; `Some`: it counts as unreachable since then.
+    /// No reason to be unready: sessions go on, and other replicas reach no
+    /// more of it.
+    pub fn provider(&self, id: &str, unreachable_since: Option<Timestamp>) {
+        let mut unreachable = self.unreachable();
+        match unreachable_since {
+            Some(since) => unreachable.insert(id.to_owned(), since),
+            None => unreachable.remove(id),
+        };
+    }
+
+    /// Providers that count as unreachable, and since when.
+    pub fn unreachable_providers(&self) -> BTreeMap<String, Timestamp> {
+        self.unreachable().clone()
+    }
+
+    fn unreachable(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        self.unreachable
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Why this replica is not ready; empty when it is.

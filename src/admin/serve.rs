@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::readiness::AdminState;
+use crate::base::clock::Timestamp;
 
 /// More wait in the kernel's queue.
 const CONNECTIONS: usize = 64;
@@ -88,7 +89,14 @@ fn answer<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> 
             } else {
                 StatusCode::SERVICE_UNAVAILABLE
             };
-            let body = serde_json::json!({ "ready": ready, "reasons": reasons });
+            let mut body = serde_json::json!({ "ready": ready, "reasons": reasons });
+            let unreachable = state.unreachable_providers();
+            if !unreachable.is_empty() {
+                let since = |(id, at): (String, Timestamp)| (id, at.as_secs().into());
+                let unreachable: serde_json::Map<_, _> =
+                    unreachable.into_iter().map(since).collect();
+                body["providers_unreachable_since"] = unreachable.into();
+            }
             (status, "application/json", body.to_string())
         }
         "/metrics" => (
@@ -182,6 +190,16 @@ mod tests {
 
             state.store_reached();
             let ready = (200, r#"{"ready":true,"reasons":[]}"#.to_owned());
+            assert_eq!(ask(address, "GET", "/readyz").await, ready);
+
+            state.provider("main", Some(Timestamp::from_secs(1_795_215_633)));
+            let (status, body) = ask(address, "GET", "/readyz").await;
+            assert_eq!(status, 200);
+            assert!(
+                body.contains(r#""providers_unreachable_since":{"main":1795215633}"#),
+                "{body}"
+            );
+            state.provider("main", None);
             assert_eq!(ask(address, "GET", "/readyz").await, ready);
 
             state.store_lost();

@@ -19,7 +19,7 @@ use crate::listener::{
 use crate::login::{self, Login};
 use crate::logout::{BackChannel, Logout};
 use crate::page::Pages;
-use crate::provider::{ProviderError, Providers};
+use crate::provider::{ProviderError, Providers, Refusal};
 use crate::proxy::{CookieField, CookieFilter, Proxy, UnusableUpstream};
 use crate::refresh::{self, Refresher};
 use crate::route::{ReturnToPolicy, RouteTable};
@@ -238,6 +238,7 @@ impl Gateway {
         for provider in providers.iter() {
             let provider = Arc::clone(provider);
             let telemetry = telemetry.clone();
+            let admin = Arc::clone(&admin);
             // Warms discovery; a failure is retried by the first login, and
             // every few seconds once the provider counts as unreachable.
             control.spawn(async move {
@@ -249,7 +250,12 @@ impl Gateway {
                         "provider cannot be reached yet; sign-ins wait for it, sessions go on"
                     );
                 }
-                provider.watch(&telemetry).await;
+                let id = &provider.id().0;
+                let tell = |outage: Option<Refusal>| {
+                    telemetry.provider_up(id, outage.is_none());
+                    admin.provider(id, outage.map(|outage| outage.since));
+                };
+                provider.watch(tell).await;
             });
         }
         Ok(Self {

@@ -174,6 +174,15 @@ impl HttpClient {
         }
     }
 
+    /// The same client for a question that is worth no more time than this.
+    #[must_use]
+    pub fn hasty(&self, total: Duration) -> Self {
+        Self {
+            total: self.total.min(total),
+            ..self.clone()
+        }
+    }
+
     /// Sends `request`, and again, at most `tries` times in all, as long as
     /// nothing of it has left. Both deadlines cover all tries: nobody waits
     /// longer for a provider that is not there because it is asked again.
@@ -184,7 +193,7 @@ impl HttpClient {
     ) -> Result<Answer, TransportError> {
         // A probe comes again by itself.
         let tries = if self.probe { 1 } else { tries };
-        let connected_by = Instant::now() + self.connect;
+        let connected_by = Instant::now() + self.connect.min(self.total);
         let deadline = Instant::now() + self.total;
         let mut attempts = 0;
         loop {

@@ -21,7 +21,6 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::config::checked::{Limits, Provider as ProviderConfig};
 use crate::model::identity::{Groups, Identity, ProviderId};
 use crate::model::tokens::TokenSet;
-use crate::telemetry::Telemetry;
 
 /// A sign-in does not ask first whether a provider is there that gave an
 /// answer this lately.
@@ -90,14 +89,14 @@ impl Provider {
     }
 
     /// Asks a provider that counts as unreachable, every few seconds, whether
-    /// it is back, so that recovery needs nobody's sign-in; and keeps
-    /// `vestibule_provider_up`. Runs until it is dropped.
-    pub async fn watch(&self, telemetry: &Telemetry) {
+    /// it is back, so that recovery needs nobody's sign-in. Tells `tell` how
+    /// it stands, and again when that changes. Runs until it is dropped.
+    pub async fn watch(&self, tell: impl Fn(Option<Refusal>)) {
         let breaker = self.client.breaker();
         let mut stages = breaker.stages();
         loop {
             let stage = *stages.borrow_and_update();
-            telemetry.provider_up(&self.config.id.0, stage != Stage::Open);
+            tell(self.outage());
             match stage {
                 Stage::Closed => {
                     // The sender lives as long as `self`.
@@ -135,13 +134,11 @@ impl Provider {
         }
         let silent = !self.client.breaker().heard_within(HEARD_LATELY);
         if silent && self.discovery.known().is_some() {
-            // Whoever takes the connection and lets us wait is there; what it
-            // answers is the browser's business.
-            let asked = tokio::time::timeout(ASK_PATIENCE, self.discovery.ask_again()).await;
-            if let Ok(Err(error)) = asked
-                && error.sent == Sent::Not
-            {
-                return Err(error);
+            // Whoever takes the connection is there; what it answers, and
+            // when, is the browser's business.
+            match self.discovery.ask_again(ASK_PATIENCE).await {
+                Err(error) if error.sent == Sent::Not => return Err(error),
+                Ok(()) | Err(_) => {}
             }
         }
         let metadata = self.metadata().await?;

@@ -112,9 +112,14 @@ impl Discovery {
     }
 
     /// Asks although the document may be fresh, one task at a time: the
-    /// answer, or the lack of one, of a moment ago counts for all.
-    pub async fn ask_again(&self) -> Result<(), ProviderError> {
-        let mut failed = self.flight.lock().await;
+    /// answer, or the lack of one, of a moment ago counts for all. Nobody
+    /// waits much longer than `patience`; no answer within it is a failure
+    /// that the breaker counts.
+    pub async fn ask_again(&self, patience: Duration) -> Result<(), ProviderError> {
+        let turn = tokio::time::timeout(patience, self.flight.lock()).await;
+        let Ok(mut failed) = turn else {
+            return Ok(());
+        };
         if self.client.breaker().heard_within(FAILURE_KEPT) {
             return Ok(());
         }
@@ -123,7 +128,8 @@ impl Discovery {
         {
             return Err(error.clone());
         }
-        self.learn(&self.client, &mut failed).await.map(drop)
+        let client = self.client.hasty(patience);
+        self.learn(&client, &mut failed).await.map(drop)
     }
 
     /// Asks past the breaker, which draws its conclusions. A provider whose

@@ -95,11 +95,14 @@ impl Effect {
             | Class::RefreshReused
             | Class::UpstreamGrantLost
             | Class::SubjectChanged
-            | Class::SessionEndedByIdp
-            | Class::InteractionRequired => Self::Ends,
+            | Class::SessionEndedByIdp => Self::Ends,
             // A refresh asks for no scope, so there is nothing to leave out
             // and try again: the client may no longer have what it was given.
-            Class::RefreshNotAllowed | Class::ScopeRejected => Self::EndsWithAccessToken,
+            // And a provider that wants to see the person does not say that
+            // it is another one.
+            Class::RefreshNotAllowed | Class::ScopeRejected | Class::InteractionRequired => {
+                Self::EndsWithAccessToken
+            }
             _ => Self::Keeps,
         }
     }

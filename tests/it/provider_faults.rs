@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use crate::harness::browser::Browser;
+use crate::harness::chaos::{Chaos, Weather};
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::port;
 use crate::harness::provider::{Endpoint, Fault, Keys, Provider, Signing, User};
@@ -110,6 +111,11 @@ async fn row_0_9_an_outage_is_told_at_once_and_ends_by_itself() {
         (gateway.metric(up).await < 0.5).then_some(())
     })
     .await;
+
+    let ready = gateway.admin("/readyz").await.expect("answers");
+    assert_eq!(ready.status, 200, "{}", ready.text());
+    let since = ready.json()["providers_unreachable_since"]["main"].clone();
+    assert!(since.is_u64(), "{}", ready.text());
 
     // Sessions and the other provider go on.
     let answer = ann.fetch("GET", &gateway.url("/x"), &[]).await;
@@ -667,4 +673,127 @@ async fn i7_another_issuer_is_never_adopted() {
         .provider
         .fail_always(Endpoint::Discovery, Fault::page(404));
     scene.signed_in(User::ann()).await;
+}
+
+#[tokio::test]
+async fn i3_a_slow_provider_uses_up_no_calls_but_its_own() {
+    let second = Provider::start("oidc-plain").await;
+    let table = format!(
+        "\n[provider.second]\nkind = \"oidc\"\nname = \"Second ID\"\nissuer = \"{}\"\n{SECOND}",
+        second.issuer
+    );
+    let scene = Scene::with("oidc-plain", |plan| {
+        plan.route(&table).limits("provider_parallel = 2")
+    })
+    .await;
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    scene
+        .provider
+        .fail_always(Endpoint::Code, Fault::Hold(Arc::clone(&gate)));
+    let url = scene.gateway.own("/start?rd=/hello&provider=main");
+    let stuck: Vec<_> = (0..2)
+        .map(|_| {
+            let url = url.clone();
+            tokio::spawn(async move { Browser::new().open(&url).await })
+        })
+        .collect();
+    until::holds("two calls wait", || {
+        scene.provider.count(Endpoint::Code) == 2
+    })
+    .await;
+    let started = Instant::now();
+    let answer = Browser::new().open(&url).await;
+    page_says_anywhere(&answer, 503, "provider_busy");
+    assert!(started.elapsed() < Duration::from_secs(2));
+    signed_in_at(&scene, "second").await;
+    gate.add_permits(100);
+    for waiting in stuck {
+        assert_eq!(waiting.await.expect("no panic").status, 200);
+    }
+    signed_in_at(&scene, "main").await;
+}
+
+#[tokio::test]
+async fn i1_a_provider_that_takes_connections_and_says_nothing_counts_as_unreachable() {
+    let provider = Provider::start("oidc-plain").await;
+    let issuer = url::Url::parse(&provider.issuer).expect("url");
+    let chaos = Chaos::before(crate::harness::wire::address_of(&issuer)).await;
+    let internal = format!("internal_url = \"http://{}\"", chaos.address);
+    let scene = Scene::with_provider(provider, |plan| {
+        plan.provider(&internal)
+            .limits("provider_failures = 2\nprovider_pause = \"500ms\"")
+    })
+    .await;
+    let ann = scene.signed_in(User::ann()).await;
+    chaos.set(Weather::stalled());
+    let mut worst = Duration::ZERO;
+    until::some("the breaker opens", || async {
+        let (answer, time) = begin(&scene.gateway, "main").await;
+        // Until then people are sent on: the server is there, after all.
+        assert!(
+            [302, 503].contains(&answer.status.as_u16()),
+            "{}",
+            answer.text()
+        );
+        assert!(time < Duration::from_secs(5), "{time:?}");
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    for _ in 0..5 {
+        let (answer, time) = begin(&scene.gateway, "main").await;
+        page_says(&answer, 503, "provider_unreachable");
+        worst = worst.max(time);
+    }
+    assert!(worst < Duration::from_millis(500), "{worst:?}");
+    assert_eq!(
+        ann.fetch("GET", &scene.gateway.url("/x"), &[]).await.status,
+        200
+    );
+    chaos.set(Weather::default());
+    until::some("sign-in works again", || async {
+        let (answer, _) = begin(&scene.gateway, "main").await;
+        (answer.status == 302).then_some(())
+    })
+    .await;
+    scene.signed_in(User::bob()).await;
+}
+
+/// What becomes of a session whose refresh the provider answers with `code`.
+async fn refreshed_with(code: &str, status: u16, kept: bool) {
+    let scene = Scene::start().await;
+    let fault = Fault::error(status, code, "");
+    scene.provider.fail_always(Endpoint::Refresh, fault);
+    // Renewed in the second half of its life.
+    scene.provider.set(|script| script.access_lifetime = 20);
+    let ann = scene.signed_in(User::ann()).await;
+    let url = scene.gateway.url("/x");
+    until::some("a refresh is tried", || async {
+        ann.fetch("GET", &url, &[]).await;
+        (scene.provider.count(Endpoint::Refresh) > 0).then_some(())
+    })
+    .await;
+    if !kept {
+        until::some("the session ends", || async {
+            let answer = ann.fetch("GET", &url, &[]).await;
+            (answer.status == 401).then_some(())
+        })
+        .await;
+        return;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let answer = ann.fetch("GET", &url, &[]).await;
+    assert_eq!(answer.status, 200, "{code}: {}", answer.text());
+    assert_eq!(ann.cookies_named("vestibule").len(), 1, "{code}");
+}
+
+/// Only the provider's own word about the grant ends a session.
+#[tokio::test]
+async fn i8_only_a_refused_grant_ends_a_session() {
+    tokio::join!(
+        refreshed_with("invalid_client", 401, true),
+        refreshed_with("interaction_required", 400, true),
+        refreshed_with("temporarily_unavailable", 503, true),
+        refreshed_with("invalid_request", 400, true),
+        refreshed_with("invalid_grant", 400, false),
+    );
 }
