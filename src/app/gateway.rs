@@ -6,7 +6,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use super::{readiness, store};
+use super::{readiness, self_test, store};
 use crate::admin::{self, AdminState};
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -221,6 +221,12 @@ impl Gateway {
             Arc::clone(&sessions),
             Arc::clone(&admin),
             clock.clone(),
+        ));
+        control.spawn(self_test::watch(
+            config.clone(),
+            clock.clone(),
+            Arc::clone(&sessions),
+            telemetry.clone(),
         ));
         let running = bound.serve(
             Arc::new(service),

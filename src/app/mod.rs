@@ -11,6 +11,7 @@ mod history;
 pub mod live;
 mod names;
 mod readiness;
+mod self_test;
 mod store;
 
 pub use banner::banner;

@@ -32,6 +32,8 @@ pub struct Config {
     pub pages: Pages,
     pub log: Log,
     pub limits: Limits,
+    /// How often providers are asked without a sign-in; `None`: never.
+    pub self_test: Option<Duration>,
     pub trace: Trace,
     pub shadow: Option<Shadow>,
 }

@@ -13,8 +13,8 @@ use super::raw::RawConfig;
 use super::route::Surroundings;
 use super::session::RawStore;
 use super::{
-    admin, environment, issuer_lane, keys, limits, log, pages, redis, route, server, session,
-    shadow, shape, trace, tree,
+    admin, environment, issuer_lane, keys, limits, log, pages, redis, route, self_test, server,
+    session, shadow, shape, trace, tree,
 };
 use crate::model::access::{Access, AccessRule};
 use crate::model::identity::ProviderId;
@@ -194,6 +194,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
     };
     let keys = keys::check(&raw.keys, database, base_dir, folders.writing, findings);
 
+    let self_test = self_test::check(&raw.self_test, findings);
     let trace = trace::check(&raw.trace, &names, findings);
     let shadow = shadow(raw, folders, findings);
 
@@ -229,6 +230,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
         pages,
         log: log::check(&raw.log, findings),
         limits,
+        self_test,
         trace,
         shadow,
     })

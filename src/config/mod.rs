@@ -37,6 +37,7 @@ mod route_conflict;
 mod route_host;
 mod schema;
 mod secret_file;
+mod self_test;
 pub mod sentence;
 mod server;
 mod session;

@@ -13,6 +13,7 @@ use super::pages::RawPages;
 use super::provider::RawProvider;
 use super::redis::RawRedis;
 use super::route::RawRoute;
+use super::self_test::RawSelfTest;
 use super::server::RawServer;
 use super::session::RawSession;
 use super::shadow::RawShadow;
@@ -35,6 +36,7 @@ pub(super) struct RawConfig {
     pub(super) pages: RawPages,
     pub(super) log: RawLog,
     pub(super) limits: RawLimits,
+    pub(super) self_test: RawSelfTest,
     pub(super) trace: RawTrace,
     pub(super) shadow: RawShadow,
 }

@@ -98,6 +98,7 @@ pub(super) fn config(public_url: &str, routes: Vec<Route>) -> Config {
             decisions: false,
         },
         limits: Limits::default(),
+        self_test: None,
         trace: Default::default(),
         shadow: None,
     }

@@ -56,6 +56,8 @@ struct Inner {
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
     upstream_up: Gauge<2>,
+    self_test: Gauge<2>,
+    self_test_seconds: Gauge<1>,
     provider_up: Gauge<1>,
 }
 
@@ -113,6 +115,16 @@ impl Telemetry {
                 "vestibule_store_operation_seconds",
                 "Time that calls to the session store took.",
                 ["store", "operation"],
+            ),
+            self_test: Gauge::new(
+                "vestibule_self_test",
+                "0 where the last self-test of a provider found something wrong.",
+                ["provider", "check"],
+            ),
+            self_test_seconds: Gauge::new(
+                "vestibule_self_test_seconds",
+                "When this replica last tested a provider, in seconds since 1970.",
+                ["provider"],
             ),
             upstream_up: Gauge::new(
                 "vestibule_upstream_up",
@@ -196,6 +208,11 @@ impl Telemetry {
         self.0.provider_up.set([provider], u64::from(up));
     }
 
+    pub fn self_test(&self, provider: &str, check: &'static str, good: bool, at: Timestamp) {
+        self.0.self_test.set([provider, check], u64::from(good));
+        self.0.self_test_seconds.set([provider], at.as_secs());
+    }
+
     /// Everything in the Prometheus text format 0.0.4.
     pub fn render(&self) -> String {
         let mut out = String::with_capacity(8192);
@@ -214,6 +231,8 @@ impl Telemetry {
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
         self.0.upstream_up.render(&mut out);
+        self.0.self_test.render(&mut out);
+        self.0.self_test_seconds.render(&mut out);
         self.0.provider_up.render(&mut out);
         if let Some(access_log) = &self.0.access_log {
             let name = "vestibule_access_log_dropped_total";
@@ -257,6 +276,7 @@ mod tests {
         telemetry.alert("grants_refused", "main");
         telemetry.store_operation("redis", "load", false, Duration::from_millis(2));
         telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
+        telemetry.self_test("main", "keys", false, Timestamp(7_000));
         telemetry.provider_up("main", false);
         let text = telemetry.render();
         for line in [
@@ -276,6 +296,8 @@ mod tests {
             "vestibule_store_operation_seconds_bucket{store=\"redis\",operation=\"load\",le=\"0.0025\"} 1\n",
             "vestibule_upstream_up{upstream=\"http://127.0.0.1:3000\",route=\"files\"} 0\n",
             "vestibule_provider_up{provider=\"main\"} 0\n",
+            "vestibule_self_test{provider=\"main\",check=\"keys\"} 0\n",
+            "vestibule_self_test_seconds{provider=\"main\"} 7\n",
             "vestibule_access_log_dropped_total 0\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

@@ -11,6 +11,7 @@ use crate::harness::part::{self, Part};
 use crate::harness::provider::{CLIENT_SECRET, Endpoint, Fault, Provider, User};
 use crate::harness::redis::Redis;
 use crate::harness::scene::Scene;
+use crate::harness::until;
 use crate::harness::upstream::Upstream;
 
 const LIVE: [&str; 2] = ["check", "--live"];
@@ -214,4 +215,56 @@ async fn row_0_15_the_way_of_authenticating_is_named() {
         text.contains("other than client_secret_basic and client_secret_post"),
         "{text}"
     );
+}
+
+const CREDENTIALS: &str = "vestibule_self_test{provider=\"main\",check=\"credentials\"}";
+const TESTED: &str = "vestibule_self_test_seconds{provider=\"main\"}";
+
+fn tested(plan: Plan) -> Plan {
+    plan.route("[self_test]\nevery = \"6h\"")
+}
+
+#[tokio::test]
+async fn row_0_12_the_self_test_finds_a_bad_secret_and_tells_once() {
+    let scene = Scene::with("oidc-plain", |plan| tested(plan).client_secret("rotated")).await;
+    until::some("the self-test ran", || async {
+        (scene.gateway.metric(TESTED).await > 1.0).then_some(())
+    })
+    .await;
+    let log = scene.gateway.log();
+    let told = |log: &str| log.matches("sign-ins with this provider will fail").count();
+    assert_eq!(told(&log), 1, "{log}");
+    assert!(log.contains("provider.main.client_secret_file"), "{log}");
+    assert_eq!(scene.gateway.metric(CREDENTIALS).await, 0.0);
+    let discovery = "vestibule_self_test{provider=\"main\",check=\"discovery\"}";
+    assert_eq!(scene.gateway.metric(discovery).await, 1.0);
+    assert!(!log.contains("rotated"), "{log}");
+}
+
+#[tokio::test]
+async fn row_0_12_one_replica_tests_for_all_and_a_restart_is_no_reason() {
+    if !part::have(
+        "row_0_12_one_replica_tests_for_all_and_a_restart_is_no_reason",
+        &[Part::Redis],
+    ) {
+        return;
+    }
+    let redis = Redis::start().await;
+    let plan = |plan: Plan| tested(plan.redis(&redis.lines()));
+    let mut scene = Scene::with("oidc-plain", plan).await;
+    until::some("the self-test ran", || async {
+        (scene.gateway.metric(CREDENTIALS).await >= 1.0).then_some(())
+    })
+    .await;
+    let replica = scene.gateway.plan().replica().start().await;
+    scene.gateway.restart().await;
+    // Both would have begun by the time that somebody is signed in.
+    scene.signed_in(User::ann()).await;
+    let codes = scene.provider.recorded(Endpoint::Code);
+    let made_up = codes.iter().filter(|sent| {
+        let code = sent.parameter("code");
+        code.is_some_and(|code| code.starts_with("vestibule-check-"))
+    });
+    assert_eq!(made_up.count(), 1);
+    assert_eq!(replica.metric(TESTED).await, 0.0);
 }

@@ -34,6 +34,7 @@ fn faults_of_single_values_name_key_line_and_cure() {
         (url, &format!("{url}\nserver.tls = {{ certificate_file = \"c\", private_key_file = \"k\" }}"), "server.tls.certificate_file", Some(2), "PEM file"),
         (url, &format!("{url}\nadmin.socket = \"s\""), "admin.socket", Some(2), "`vestibule schema`"),
         (url, &format!("{url}\nadmin.listen = \"127.0.0.1:4180\""), "admin.listen", Some(2), "port of its own"),
+        (url, &format!("{url}\nself_test.every = \"1h\""), "self_test.every", Some(2), "6h"),
         (url, &format!("{url}\nsession.lifetime = 3600"), "session.lifetime", Some(2), "\"3600s\""),
         (url, &format!("{url}\nsession.lifetime = \"3600\""), "session.lifetime", Some(2), "ms, s, m, h, d"),
         (url, &format!("{url}\nsession.lifetime = \"401d\""), "session.lifetime", Some(2), "400d"),
