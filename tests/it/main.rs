@@ -21,6 +21,8 @@ mod check_live;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod classification;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod domain_scope;
@@ -69,6 +71,8 @@ mod recipes;
 #[cfg(test)]
 mod refresh;
 #[cfg(test)]
+mod refresh_rows;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod sign_out;
@@ -82,6 +86,8 @@ mod starting;
 mod store_faults;
 #[cfg(test)]
 mod store_topologies;
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod tunnels;
 #[cfg(test)]
