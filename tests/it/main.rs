@@ -19,9 +19,9 @@ mod callback_attacks;
 #[cfg(test)]
 mod check_live;
 #[cfg(test)]
-mod clock;
-#[cfg(test)]
 mod classification;
+#[cfg(test)]
+mod clock;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
