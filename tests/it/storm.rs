@@ -1,7 +1,5 @@
 //! Many requests on several gateways at the moment in which tokens end.
 
-#![expect(clippy::print_stdout, reason = "figures for whoever reads the run")]
-
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
