@@ -15,16 +15,16 @@ use crate::harness::scene::{Scene, session_cookie};
 use crate::harness::until;
 use crate::harness::upstream::Upstream;
 
-/// A session whose access token lives two seconds; later ones an hour.
+/// A session whose access token lives four seconds; later ones an hour.
 async fn short_lived(scene: &Scene) -> Browser {
-    scene.provider.set(|script| script.access_lifetime = 2);
+    scene.provider.set(|script| script.access_lifetime = 4);
     let browser = scene.signed_in(User::ann()).await;
     scene.provider.set(|script| script.access_lifetime = 3600);
     browser
 }
 
 async fn outlive() {
-    sleep(Duration::from_millis(2200)).await;
+    sleep(Duration::from_millis(4200)).await;
 }
 
 /// Status and reason.
@@ -203,7 +203,7 @@ async fn row_2_3_without_the_provider_identity_goes_on_a_little_and_tokens_do_no
         format!("[route.{name}]\nupstream = \"{url}\"\naccess = \"signed-in\"\n{more}\n")
     };
     let gateway = Plan::bare(&provider.issuer)
-        .session("outage_grace = \"4s\"")
+        .session("outage_grace = \"6s\"")
         .route(&route("app", ""))
         .route(&route(
             "tokens",
@@ -232,7 +232,7 @@ async fn row_2_3_without_the_provider_identity_goes_on_a_little_and_tokens_do_no
         before + 1,
         "an ended token"
     );
-    sleep(Duration::from_secs(4)).await;
+    sleep(Duration::from_secs(6)).await;
     assert_eq!(api(&browser, &plain).await.0, 503, "the grace is over");
     scene.provider.up().await;
     until::some("both go on", || async {
@@ -291,7 +291,7 @@ async fn row_2_5_public_routes_refresh_nothing_and_expiry_may_be_absent() {
         let scene = Scene::start().await;
         scene.provider.set(|script| {
             script.dialect.expires_in = expires_in.to_owned();
-            script.access_lifetime = 2;
+            script.access_lifetime = 4;
         });
         let browser = scene.signed_in(User::ann()).await;
         outlive().await;
@@ -425,7 +425,7 @@ async fn row_0_15_a_refresh_finds_the_other_client_authentication_too() {
     let browser = short_lived(&scene).await;
     scene.provider.set(|script| {
         script.dialect.auth_methods = vec!["client_secret_post".to_owned()];
-        script.access_lifetime = 2;
+        script.access_lifetime = 4;
     });
     outlive().await;
     let url = scene.gateway.url("/x");
