@@ -229,6 +229,8 @@ pub enum RouteHost {
 pub enum Upstream {
     Http(Authority),
     Https(Authority),
+    /// HTTP/2 in plain text.
+    H2c(Authority),
     Unix(PathBuf),
 }
 
@@ -272,6 +274,7 @@ impl std::fmt::Display for Upstream {
         match self {
             Self::Http(authority) => write!(f, "http://{authority}"),
             Self::Https(authority) => write!(f, "https://{authority}"),
+            Self::H2c(authority) => write!(f, "h2c://{authority}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }

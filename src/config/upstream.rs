@@ -32,14 +32,17 @@ pub(super) fn check(
         }
         return Some(Upstream::Unix(PathBuf::from(path)));
     }
-    if text.starts_with("h2c://") {
+    if let Some(("grpc" | "grpcs" | "h2", rest)) = text.split_once("://") {
         findings.error(
             key,
-            "h2c is not built yet",
-            "write http:// if the application speaks HTTP/1.1 too",
+            format!("\"{text}\" has a scheme that does not fit here"),
+            format!("write \"h2c://{rest}\" for HTTP/2 in plain text, or \"https://{rest}\": with TLS both sides agree on HTTP/2 by themselves"),
         );
         return None;
     }
+    let plain_http2 = text.strip_prefix("h2c://");
+    let as_http = plain_http2.map(|rest| format!("http://{rest}"));
+    let text = as_http.as_deref().unwrap_or(text);
     if !text.contains("://") && !text.contains('@') {
         findings.error(
             key,
@@ -51,7 +54,11 @@ pub(super) fn check(
     let (scheme, authority) = match origin(text) {
         Ok(found) => found,
         Err(complaint) => {
-            findings.error(key, complaint.what, complaint.cure);
+            let cure = match plain_http2 {
+                Some(_) => complaint.cure.replace("http://", "h2c://"),
+                None => complaint.cure,
+            };
+            findings.error(key, complaint.what, cure);
             return None;
         }
     };
@@ -73,6 +80,7 @@ pub(super) fn check(
         return None;
     }
     Some(match scheme {
+        Scheme::Http if plain_http2.is_some() => Upstream::H2c(authority),
         Scheme::Http => Upstream::Http(authority),
         Scheme::Https => Upstream::Https(authority),
     })

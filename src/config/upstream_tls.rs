@@ -40,7 +40,7 @@ pub(super) fn check(
     match upstream {
         Some(Upstream::Https(_)) => {}
         _ if from_defaults => return UpstreamTls::default(),
-        Some(Upstream::Http(_) | Upstream::Unix(_)) => {
+        Some(Upstream::Http(_) | Upstream::H2c(_) | Upstream::Unix(_)) => {
             findings.error(
                 key,
                 "has no effect: the upstream is not https://",

@@ -18,6 +18,15 @@ use super::upstream_tls::{self, UnusableUpstream};
 use crate::config::checked::{Upstream, UpstreamTls};
 use crate::model::origin::{Authority, Scheme};
 
+const H2: &[u8] = b"h2";
+
+/// What a connection speaks.
+pub(super) enum Protocol {
+    Http1,
+    /// With the scheme that its requests name.
+    Http2(http::uri::Scheme),
+}
+
 /// Where and how to connect.
 #[derive(Clone)]
 pub(super) enum Dialer {
@@ -29,7 +38,15 @@ pub(super) enum Dialer {
         host: String,
         port: u16,
         name: ServerName<'static>,
+        /// Offers HTTP/2 and HTTP/1.1.
         connector: TlsConnector,
+        /// Offers HTTP/1.1 only.
+        single: TlsConnector,
+    },
+    /// HTTP/2 in plain text, which both sides know beforehand.
+    H2c {
+        host: String,
+        port: u16,
     },
     Unix(PathBuf),
 }
@@ -47,20 +64,41 @@ impl Dialer {
                 let name = tls.server_name.as_ref().unwrap_or(&host).clone();
                 let name = ServerName::try_from(name.clone())
                     .map_err(|_| UnusableUpstream::NoCertificateName(name))?;
-                let config = upstream_tls::client_config(tls)?;
+                let mut config = upstream_tls::client_config(tls)?;
+                let single = TlsConnector::from(Arc::new(config.clone()));
+                config.alpn_protocols.insert(0, H2.to_vec());
                 Self::Tls {
                     host,
                     port,
                     name,
                     connector: TlsConnector::from(Arc::new(config)),
+                    single,
                 }
+            }
+            Upstream::H2c(authority) => {
+                let (host, port) = place(authority, Scheme::Http);
+                Self::H2c { host, port }
             }
             Upstream::Unix(path) => Self::Unix(path.clone()),
         })
     }
 
-    pub(super) async fn dial(&self, within: Duration) -> Result<Stream, ProxyError> {
-        tokio::time::timeout(within, self.connect())
+    /// Known before anybody was asked.
+    pub(super) const fn is_multiplexed(&self) -> bool {
+        matches!(self, Self::H2c { .. })
+    }
+
+    /// `alone`: for a request that turns the connection into a tunnel, which
+    /// only HTTP/1.1 can.
+    pub(super) async fn dial(
+        &self,
+        within: Duration,
+        alone: bool,
+    ) -> Result<(Stream, Protocol), ProxyError> {
+        if alone && matches!(self, Self::H2c { .. }) {
+            return Err(ProxyError::UpgradeRefused);
+        }
+        tokio::time::timeout(within, self.connect(alone))
             .await
             .map_err(|_| ProxyError::ConnectTimeout)?
             .map_err(|error| match upstream_tls::fault(&error) {
@@ -69,21 +107,35 @@ impl Dialer {
             })
     }
 
-    async fn connect(&self) -> io::Result<Stream> {
-        match self {
-            Self::Tcp { host, port } => Ok(Stream::Tcp(tcp(host, *port).await?)),
+    async fn connect(&self, alone: bool) -> io::Result<(Stream, Protocol)> {
+        use http::uri::Scheme;
+        Ok(match self {
+            Self::Tcp { host, port } => (Stream::Tcp(tcp(host, *port).await?), Protocol::Http1),
+            Self::H2c { host, port } => {
+                let stream = Stream::Tcp(tcp(host, *port).await?);
+                (stream, Protocol::Http2(Scheme::HTTP))
+            }
             Self::Tls {
                 host,
                 port,
                 name,
                 connector,
+                single,
             } => {
                 let stream = tcp(host, *port).await?;
+                let connector = if alone { single } else { connector };
                 let stream = connector.connect(name.clone(), stream).await?;
-                Ok(Stream::Tls(Box::new(stream)))
+                let protocol = match stream.get_ref().1.alpn_protocol() == Some(H2) {
+                    true => Protocol::Http2(Scheme::HTTPS),
+                    false => Protocol::Http1,
+                };
+                (Stream::Tls(Box::new(stream)), protocol)
             }
-            Self::Unix(path) => Ok(Stream::Unix(UnixStream::connect(path).await?)),
-        }
+            Self::Unix(path) => (
+                Stream::Unix(UnixStream::connect(path).await?),
+                Protocol::Http1,
+            ),
+        })
     }
 }
 

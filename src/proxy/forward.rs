@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::sender::Unanswered;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
 
 use super::error::ProxyError;
 use super::hop_by_hop;
@@ -207,6 +207,7 @@ impl Proxy {
             patience: target.patience,
             body: None,
             repeatable: false,
+            alone: true,
         };
         // Never on a connection that was used before: there would be no
         // second try.
@@ -242,15 +243,16 @@ async fn exchange(
         patience: target.patience,
         body,
         repeatable: body.is_none() && request.method().is_safe(),
+        alone: false,
     };
     let sent = target.pool.send_pooled(request, watch);
     let request = match sent {
         Err(request) => request,
         Ok(sent) => match sent.answer.await {
             Ok(response) => return received(response, &sent.line),
-            Err(mut error) => match (error.take_message(), sent.copy) {
+            Err(mut error) => match (error.take_request(), sent.copy) {
                 (Some(request), _) => request,
-                (None, Some(copy)) if !sent.line.timed_out() => copy.into(),
+                (None, Some(copy)) if !timed_out(&error, &sent.line) => copy.into(),
                 (None, _) => return Err(failed(error, &sent.line, body)),
             },
         },
@@ -263,26 +265,35 @@ async fn exchange(
 }
 
 fn received(response: Response<Incoming>, line: &Line) -> Result<Response<Incoming>, ProxyError> {
+    // A stream ends when its response is dropped, and its connection, which
+    // others use, knows nothing of a single exchange.
+    let shared = response.version() == Version::HTTP_2;
     if let Err(error) = response::judge(&response) {
-        line.end();
+        if !shared {
+            line.end();
+        }
         return Err(error);
+    }
+    if shared {
+        return Ok(response);
     }
     line.response_began(response::is_event_stream(response.headers()));
     Ok(response)
 }
 
-fn failed(
-    error: TrySendError<Request<Body>>,
-    line: &Line,
-    body: Option<&Arc<BodyWatch>>,
-) -> ProxyError {
-    match body {
-        Some(body) if body.too_large() => ProxyError::BodyTooLarge {
+fn timed_out(error: &Unanswered, line: &Line) -> bool {
+    matches!(error, Unanswered::TimedOut) || line.timed_out()
+}
+
+fn failed(error: Unanswered, line: &Line, body: Option<&Arc<BodyWatch>>) -> ProxyError {
+    let late = timed_out(&error, line);
+    match (body, error) {
+        (Some(body), _) if body.too_large() => ProxyError::BodyTooLarge {
             limit: body.limit(),
         },
-        Some(body) if body.broken() => ProxyError::BodyBroken,
-        Some(body) if line.timed_out() && !body.ended() => ProxyError::BodyStalled,
-        _ if line.timed_out() => ProxyError::Timeout,
-        _ => ProxyError::broken(error.into_error().into()),
+        (Some(body), _) if body.broken() => ProxyError::BodyBroken,
+        (Some(body), _) if late && !body.ended() => ProxyError::BodyStalled,
+        (_, Unanswered::Failed(error)) if !late => ProxyError::broken(error.into_error().into()),
+        _ => ProxyError::Timeout,
     }
 }

@@ -17,6 +17,7 @@ mod reach;
 mod request_body;
 mod request_head;
 mod response;
+mod sender;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -4,20 +4,21 @@
 //! upstream would close them.
 
 use std::future::Future;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::client::conn::http1::{self, SendRequest};
+use http::{HeaderMap, Method, Request, Uri};
+use hyper::client::conn::http1;
 
-use super::connect::Dialer;
+use tokio::sync::Semaphore;
+
+use super::connect::{Dialer, Protocol};
 use super::error::ProxyError;
 use super::health::Health;
 use super::line::{Line, SWEEP, UpstreamIo, sweeps};
 use super::request_body::BodyWatch;
+use super::sender::{self, Answer, RESPONSE_HEAD, Sender};
 use crate::base::body::Body;
 use crate::config::checked::Limits;
 
@@ -26,8 +27,6 @@ const SHARDS: usize = 64;
 /// How long a request may wait when every connection is in use.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 const BUSY_LOOK: Duration = Duration::from_millis(10);
-/// Head of a response; larger ones are refused with 502.
-const RESPONSE_HEAD: usize = 256 * 1024;
 
 thread_local! {
     static SHARD: usize = {
@@ -45,13 +44,27 @@ pub(super) struct Pool {
     body_idle: u32,
     /// Connections of all threads. Changes when one is dialled or ends.
     open: AtomicUsize,
+    /// The upstream speaks HTTP/2, as far as is known.
+    multiplexed: AtomicBool,
     shards: Box<[Shard]>,
 }
 
 /// Alone on its cache lines, so that threads do not slow each other down.
-#[derive(Default)]
 #[repr(align(128))]
-struct Shard(Mutex<Stack>);
+struct Shard {
+    stack: Mutex<Stack>,
+    /// One dial at a time, where everybody will share its connection.
+    dial: Semaphore,
+}
+
+impl Default for Shard {
+    fn default() -> Self {
+        Self {
+            stack: Mutex::default(),
+            dial: Semaphore::new(1),
+        }
+    }
+}
 
 #[derive(Default)]
 struct Stack {
@@ -62,12 +75,29 @@ struct Stack {
 }
 
 struct Entry {
-    sender: SendRequest<Body>,
+    sender: Sender,
     line: Arc<Line>,
 }
 
-/// The answer to a request that was handed to a connection.
-pub(super) type Answer = Result<Response<Incoming>, TrySendError<Request<Body>>>;
+impl Entry {
+    /// Hands the request over. The line of a connection with many requests
+    /// keeps no time for any of them: each stream has a timer.
+    fn send(
+        &mut self,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        if self.sender.is_multiplexed() {
+            // No interim answer is waited for.
+            if let Some(body) = watch.body {
+                body.go();
+            }
+        } else {
+            self.line.request_began(watch.patience, watch.body);
+        }
+        self.sender.send(request, SWEEP * watch.patience)
+    }
+}
 
 /// A request that was handed to a connection.
 pub(super) struct Sent<F> {
@@ -122,12 +152,16 @@ pub(super) struct Watch<'a> {
     pub(super) body: Option<&'a Arc<BodyWatch>>,
     /// Has no body and no effect.
     pub(super) repeatable: bool,
+    /// The connection becomes a tunnel: never one that others share.
+    pub(super) alone: bool,
 }
 
 impl Pool {
     pub(super) fn new(dialer: Dialer, health: Health, limits: &Limits) -> Self {
+        let multiplexed = AtomicBool::new(dialer.is_multiplexed());
         Self {
             dialer,
+            multiplexed,
             health,
             connect_timeout: limits.connect_timeout,
             limit: limits.upstream_connections,
@@ -161,16 +195,15 @@ impl Pool {
         let free = stack
             .entries
             .iter()
-            .rposition(|entry| entry.sender.is_ready() && !entry.sender.is_closed());
+            .rposition(|entry| entry.sender.is_free());
         let Some(free) = free else {
             return Err(request);
         };
         let entry = &mut stack.entries[free];
         let copy = watch.repeatable.then(|| Duplicate::of(&request));
-        entry.line.request_began(watch.patience, watch.body);
         Ok(Sent {
             line: entry.line.clone(),
-            answer: entry.sender.try_send_request(request),
+            answer: entry.send(request, watch),
             copy,
         })
     }
@@ -182,6 +215,9 @@ impl Pool {
         mut request: Request<Body>,
         watch: Watch<'_>,
     ) -> Result<(Arc<Line>, Answer), ProxyError> {
+        if self.multiplexed.load(Ordering::Relaxed) && !watch.alone {
+            return self.send_shared(request, watch).await;
+        }
         let Some(place) = self.place() else {
             let deadline = tokio::time::Instant::now() + BUSY_WAIT;
             loop {
@@ -203,19 +239,40 @@ impl Pool {
         self.dial_and_send(place, request, watch).await
     }
 
+    /// A burst that finds no connection waits for one, and shares it.
+    async fn send_shared(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+        let shard = SHARD.with(|shard| *shard);
+        let turn = self.shards[shard].dial.acquire().await;
+        let sent = match self.send_on(shard, request, watch) {
+            Ok(sent) => sent,
+            Err(request) => {
+                let place = self.place().ok_or(ProxyError::Busy)?;
+                let mut entry = self.dial(place, false).await?;
+                let line = entry.line.clone();
+                let answer = entry.send(request, watch);
+                self.keep(entry);
+                drop(turn);
+                return Ok((line, answer.await));
+            }
+        };
+        drop(turn);
+        Ok((sent.line, sent.answer.await))
+    }
+
     async fn dial_and_send(
         self: &Arc<Self>,
         place: Place,
         request: Request<Body>,
         watch: Watch<'_>,
     ) -> Result<(Arc<Line>, Answer), ProxyError> {
-        let (mut sender, line) = self.dial(place).await?;
-        line.request_began(watch.patience, watch.body);
-        let answer = sender.try_send_request(request);
-        self.keep(Entry {
-            sender,
-            line: line.clone(),
-        });
+        let mut entry = self.dial(place, watch.alone).await?;
+        let answer = entry.send(request, watch);
+        let line = entry.line.clone();
+        self.keep(entry);
         Ok((line, answer.await))
     }
 
@@ -227,24 +284,41 @@ impl Pool {
         Some(Place(self.clone()))
     }
 
-    async fn dial(&self, place: Place) -> Result<(SendRequest<Body>, Arc<Line>), ProxyError> {
+    async fn dial(&self, place: Place, alone: bool) -> Result<Entry, ProxyError> {
         let attempt = self.health.enter()?;
-        let dialled = self.dialer.dial(self.connect_timeout).await;
+        let dialled = self.dialer.dial(self.connect_timeout, alone).await;
         attempt.ended(&dialled);
-        let stream = dialled?;
+        let (stream, protocol) = dialled?;
         let line = Arc::new(Line::default());
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(RESPONSE_HEAD)
-            .handshake(UpstreamIo::new(stream, line.clone()))
-            .await
-            .map_err(|error| ProxyError::Broken(error.into()))?;
-        let task = tokio::spawn(async move {
-            // Whoever waits for the response is told of the error.
-            let _ = connection.with_upgrades().await;
-            drop(place);
-        });
+        let io = UpstreamIo::new(stream, line.clone());
+        let broken = |error: hyper::Error| ProxyError::Broken(error.into());
+        // Whoever waits for the response is told of the error.
+        let (sender, task) = match protocol {
+            Protocol::Http1 => {
+                if !alone {
+                    self.multiplexed.store(false, Ordering::Relaxed);
+                }
+                let mut builder = http1::Builder::new();
+                builder.max_header_size(RESPONSE_HEAD);
+                let (sender, connection) = builder.handshake(io).await.map_err(broken)?;
+                let task = tokio::spawn(async move {
+                    let _ = connection.with_upgrades().await;
+                    drop(place);
+                });
+                (Sender::One(sender), task)
+            }
+            Protocol::Http2(scheme) => {
+                self.multiplexed.store(true, Ordering::Relaxed);
+                let (sender, connection) = sender::many().handshake(io).await.map_err(broken)?;
+                let task = tokio::spawn(async move {
+                    let _ = connection.await;
+                    drop(place);
+                });
+                (Sender::Many { sender, scheme }, task)
+            }
+        };
         line.started(task.abort_handle());
-        Ok((sender, line))
+        Ok(Entry { sender, line })
     }
 
     fn keep(self: &Arc<Self>, entry: Entry) {
@@ -270,7 +344,7 @@ impl Pool {
             entries.retain(|entry| self.stays(entry));
             aside.retain(|entry| self.stays(entry));
             aside.extend(entries.extract_if(.., |entry| entry.line.is_event_stream()));
-            entries.splice(0..0, aside.extract_if(.., |entry| entry.sender.is_ready()));
+            entries.splice(0..0, aside.extract_if(.., |entry| entry.sender.is_free()));
             if entries.is_empty() && aside.is_empty() {
                 *sweeping = false;
                 return;
@@ -282,7 +356,9 @@ impl Pool {
         if entry.sender.is_closed() {
             return false;
         }
-        if entry.sender.is_ready() {
+        // Of a connection with many streams, silence of them all: who still
+        // waits on one keeps the connection, which only takes no more.
+        if entry.sender.is_free() {
             return entry.line.sweep_idle() <= self.idle;
         }
         entry.line.sweep_busy(self.body_idle);
@@ -291,7 +367,7 @@ impl Pool {
 
     fn stack(&self, shard: usize) -> MutexGuard<'_, Stack> {
         self.shards[shard]
-            .0
+            .stack
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,5 +15,5 @@ pub async fn reach(
     within: Duration,
 ) -> Result<Result<(), ProxyError>, UnusableUpstream> {
     let dialer = Dialer::new(upstream, tls)?;
-    Ok(dialer.dial(within).await.map(drop))
+    Ok(dialer.dial(within, false).await.map(drop))
 }

@@ -61,6 +61,8 @@ pub(super) fn rewrite(
     cookies: CookieFilter,
 ) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
+    // HTTP/2 announces no trailers: any stream may end with some.
+    let multiplexed = parts.version == Version::HTTP_2;
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
     clean(headers, scrub, cookies);
@@ -68,7 +70,8 @@ pub(super) fn rewrite(
         // Several equal lengths become one.
         headers.insert(header::CONTENT_LENGTH, length);
     }
-    let body = if headers.contains_key(header::TRAILER) {
+    let trailers = multiplexed && !body.is_end_stream();
+    let body = if trailers || headers.contains_key(header::TRAILER) {
         Body::watched(CleanTrailers {
             inner: body,
             scrub: scrub.clone(),

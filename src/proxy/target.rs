@@ -70,7 +70,9 @@ pub(super) fn compile(
 
 fn own_host(upstream: &Upstream) -> HeaderValue {
     let host = match upstream {
-        Upstream::Http(authority) | Upstream::Https(authority) => authority.to_string(),
+        Upstream::Http(authority) | Upstream::Https(authority) | Upstream::H2c(authority) => {
+            authority.to_string()
+        }
         Upstream::Unix(_) => "localhost".to_owned(),
     };
     HeaderValue::from_str(&host).expect("an authority is ASCII without control characters")

@@ -37,6 +37,8 @@ mod harness_alone;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod id_tokens;
 #[cfg(test)]
 mod identity;

@@ -336,6 +336,7 @@ fn received(asked: &Asked<'_>, route: &Route, headers: Named, permit: &Permit) -
     let (origin, own_host) = match &route.config.upstream {
         Upstream::Http(authority) => (format!("http://{authority}"), authority.to_string()),
         Upstream::Https(authority) => (format!("https://{authority}"), authority.to_string()),
+        Upstream::H2c(authority) => (format!("h2c://{authority}"), authority.to_string()),
         Upstream::Unix(path) => (format!("unix:{} ", path.display()), "localhost".to_owned()),
     };
     let mut headers = headers;

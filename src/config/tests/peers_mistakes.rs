@@ -67,7 +67,7 @@ const ROWS: &[(u8, Row)] = &[
     (33, Fault(ACCESS, "access = \"signed-in\"\nheaders.X-Forwarded-User = \"email\"", "route.files.headers.X-Forwarded-User", "identity = \"none\"")),
     (34, Warning(CLIENT, "client_id = \"vestibule\"\nclient_secret = \"s3cr3t\"", "provider.main.client_secret", "client_secret_file")),
     (35, Absent("nothing is reloaded yet")),
-    (36, Fault(UPSTREAM, "upstream = \"h2c://127.0.0.1:3000\"", "route.files.upstream", "http://")),
+    (36, Fault(UPSTREAM, "upstream = \"grpc://127.0.0.1:3000\"", "route.files.upstream", "h2c://")),
     (37, Fault(URL, "server.public_url = \"https://files.example.com\"\nforward_auth.callers = []", "forward_auth", "remove it")),
     (38, Fault(URL, "server.public_url = \"https://files.example.com\"\nserver.proxy_prefix = \"/oauth2\"", "server.proxy_prefix", "server.prefix")),
     (39, Fault(URL, "server.public_url = \"https://files.example.com\"\nlog.format = \"logfmt\"", "log.format", "\"json\" or \"text\"")),

@@ -70,6 +70,7 @@ impl Chromium {
         ];
         let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
+            "acceptInsecureCerts": true,
             "goog:chromeOptions": { "args": arguments },
             "timeouts": { "pageLoad": 60_000, "script": 30_000 },
         }}});

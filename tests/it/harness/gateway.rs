@@ -35,6 +35,8 @@ pub struct Plan {
     routes: String,
     environment: Vec<(String, String)>,
     log_level: &'static str,
+    /// "http", or "https" with a certificate of its own.
+    scheme: &'static str,
     /// The file as it is, instead of everything above.
     whole: Option<String>,
 }
@@ -73,6 +75,7 @@ impl Plan {
             routes: String::new(),
             environment: Vec::new(),
             log_level: "debug",
+            scheme: "http",
             whole: None,
             folder: Arc::new(folder),
         }
@@ -143,6 +146,28 @@ impl Plan {
         self
     }
 
+    /// TLS with a certificate that signs itself: [`Plan::certificate`].
+    #[must_use]
+    pub fn tls(mut self) -> Self {
+        let name = "app.localhost".to_owned();
+        let made = rcgen::generate_simple_self_signed([name]).expect("a certificate");
+        let key = self.folder.path().join("tls-key.pem");
+        std::fs::write(self.certificate(), made.cert.pem()).expect("the certificate is written");
+        write_private(&key, &made.signing_key.serialize_pem());
+        self.scheme = "https";
+        let lines = format!(
+            "tls.certificate_file = \"{}\"\ntls.private_key_file = \"{}\"",
+            self.certificate().display(),
+            key.display()
+        );
+        self.server(&lines)
+    }
+
+    /// Where the certificate of `tls` is (PEM).
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.path().join("tls.pem")
+    }
+
     /// Lines for `[session]`.
     #[must_use]
     pub fn session(mut self, lines: &str) -> Self {
@@ -208,7 +233,7 @@ impl Plan {
     }
 
     pub fn origin(&self) -> String {
-        format!("http://app.localhost:{}", self.public_port)
+        format!("{}://app.localhost:{}", self.scheme, self.public_port)
     }
 
     pub fn folder(&self) -> &Path {

@@ -1,0 +1,392 @@
+//! HTTP/2 on both sides: clients over TLS, applications in plain text (h2c)
+//! and over TLS, streams with trailers as gRPC uses them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{HeaderMap, Request, Response, StatusCode, Version};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::harness::chromium::Chromium;
+use crate::harness::gateway::{Gateway, Plan};
+use crate::harness::part::{self, Part};
+use crate::harness::provider::{Provider, User};
+use crate::harness::upstream::Upstream;
+
+type Streamed = StreamBody<
+    futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, std::convert::Infallible>>>,
+>;
+
+/// An application that speaks HTTP/2 in plain text and nothing else.
+struct Application {
+    address: SocketAddr,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connections: AtomicUsize,
+    under_way: AtomicUsize,
+    most: AtomicUsize,
+    /// Ends each connection after one answer.
+    hurried: AtomicBool,
+}
+
+impl Application {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
+        let address = listener.local_addr().expect("address");
+        let state = Arc::new(State::default());
+        let shared = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                shared.connections.fetch_add(1, Ordering::SeqCst);
+                let state = Arc::clone(&shared);
+                tokio::spawn(serve(stream, state));
+            }
+        });
+        Self { address, state }
+    }
+
+    fn url(&self) -> String {
+        format!("h2c://{}", self.address)
+    }
+}
+
+async fn serve(stream: TcpStream, state: Arc<State>) {
+    let hurried = state.hurried.load(Ordering::SeqCst);
+    let answered = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&answered);
+    let service = hyper::service::service_fn(move |request| {
+        let (state, answered) = (Arc::clone(&state), Arc::clone(&answered));
+        async move {
+            let answer = answer(request, &state).await;
+            answered.store(true, Ordering::SeqCst);
+            Ok::<_, std::convert::Infallible>(answer)
+        }
+    });
+    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let mut told = false;
+    // Ends where the gateway is killed at the end of a test.
+    let _ended = std::future::poll_fn(|cx| {
+        if hurried && !told && seen.load(Ordering::SeqCst) {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        std::future::Future::poll(connection.as_mut(), cx)
+    })
+    .await;
+}
+
+/// What it was asked, as JSON; its trailers say how it went.
+async fn answer(request: Request<Incoming>, state: &State) -> Response<Streamed> {
+    let now = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+    state.most.fetch_max(now, Ordering::SeqCst);
+    let (parts, mut body) = request.into_parts();
+    if parts.uri.path() == "/slow" {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    if parts.uri.path() == "/never" {
+        std::future::pending::<()>().await;
+    }
+    let mut length = 0;
+    let mut trailers = HeaderMap::new();
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => length += data.len(),
+            Ok(Err(frame)) => trailers = frame.into_trailers().unwrap_or_default(),
+            Err(_) => break,
+        }
+    }
+    let told = |headers: &HeaderMap| -> Value {
+        let pairs = headers.iter().map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.to_string(), Value::from(value))
+        });
+        Value::Object(pairs.collect())
+    };
+    let text = json!({
+        "version": format!("{:?}", parts.version),
+        "target": parts.uri.to_string(),
+        "headers": told(&parts.headers),
+        "trailers": told(&trailers),
+        "length": length,
+    });
+    let mut end = HeaderMap::new();
+    end.insert("grpc-status", "0".parse().expect("value"));
+    // Nothing that a client would take for ours.
+    end.insert("remote-user", "admin".parse().expect("value"));
+    state.under_way.fetch_sub(1, Ordering::SeqCst);
+    let frames = vec![
+        Ok(Frame::data(Bytes::from(text.to_string()))),
+        Ok(Frame::trailers(end)),
+    ];
+    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)));
+    let kind = "application/grpc".parse().expect("value");
+    response.headers_mut().insert("content-type", kind);
+    response
+}
+
+/// A client that speaks HTTP/2 over TLS.
+#[derive(Clone)]
+struct Client {
+    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
+    origin: String,
+}
+
+struct Told {
+    status: StatusCode,
+    body: Bytes,
+    trailers: HeaderMap,
+}
+
+impl Client {
+    async fn of(gateway: &Gateway) -> Self {
+        let mut roots = rustls::RootCertStore::empty();
+        for certificate in
+            CertificateDer::pem_file_iter(gateway.plan().certificate()).expect("certificate")
+        {
+            roots.add(certificate.expect("PEM")).expect("an anchor");
+        }
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let stream = TcpStream::connect(gateway.address()).await.expect("tcp");
+        let name = ServerName::try_from("app.localhost").expect("name");
+        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .expect("TLS");
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await
+                .expect("HTTP/2");
+        tokio::spawn(connection);
+        Self {
+            sender,
+            origin: gateway.plan().origin(),
+        }
+    }
+
+    async fn ask(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> hyper::Result<Told> {
+        let mut request = Request::builder()
+            .method(if body.is_empty() { "GET" } else { "POST" })
+            .version(Version::HTTP_2)
+            .uri(format!("{}{path}", self.origin));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body)).expect("request");
+        let answer = self.sender.clone().send_request(request).await?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        let mut told = Told {
+            status,
+            body: Bytes::new(),
+            trailers: HeaderMap::new(),
+        };
+        let mut collected = Vec::new();
+        while let Some(frame) = body.frame().await {
+            match frame?.into_data() {
+                Ok(data) => collected.extend_from_slice(&data),
+                Err(frame) => told.trailers = frame.into_trailers().unwrap_or_default(),
+            }
+        }
+        told.body = collected.into();
+        Ok(told)
+    }
+}
+
+impl Told {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).expect("JSON")
+    }
+}
+
+struct Stage {
+    application: Application,
+    gateway: Gateway,
+    _provider: Provider,
+}
+
+impl Stage {
+    async fn start(more: &str) -> Self {
+        let application = Application::start().await;
+        let provider = Provider::start("oidc-plain").await;
+        let route = format!(
+            "[route.app]\nupstream = \"{}\"\nresponse_timeout = \"2s\"\n\
+             rules = [ {{ path = \"/*\", lane = \"public\" }} ]\n{more}",
+            application.url()
+        );
+        let gateway = Plan::bare(&provider.issuer)
+            .route(&route)
+            .tls()
+            .start()
+            .await;
+        Self {
+            application,
+            gateway,
+            _provider: provider,
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_with_trailers_goes_through_both_sides() {
+    let stage = Stage::start("").await;
+    let client = Client::of(&stage.gateway).await;
+    let headers = [
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("grpc-timeout", "1S"),
+        ("remote-user", "admin"),
+        ("x-kept", "1"),
+    ];
+    let told = client
+        .ask("/pkg.Service/Call?x=1", &headers, Bytes::from("hello"))
+        .await
+        .expect("an answer");
+    assert_eq!(told.status, StatusCode::OK);
+    assert_eq!(told.trailers["grpc-status"], "0");
+    assert!(!told.trailers.contains_key("remote-user"));
+    let seen = told.json();
+    assert_eq!(seen["version"], "HTTP/2.0");
+    let authority = stage.gateway.authority();
+    assert_eq!(
+        seen["target"],
+        format!("http://{authority}/pkg.Service/Call?x=1")
+    );
+    assert_eq!(seen["headers"]["te"], "trailers");
+    assert_eq!(seen["headers"]["grpc-timeout"], "1S");
+    assert_eq!(seen["headers"]["x-kept"], "1");
+    assert_eq!(seen["headers"]["remote-user"], Value::Null);
+    assert_eq!(seen["headers"]["x-forwarded-proto"], "https");
+    assert_eq!(seen["length"], 5);
+}
+
+#[tokio::test]
+async fn many_streams_share_connections_and_one_that_is_late_ends_alone() {
+    let stage = Stage::start("").await;
+    let client = Client::of(&stage.gateway).await;
+    let slow = (0..40).map(|_| client.ask("/slow", &[], Bytes::new()));
+    let (slow, late) = tokio::join!(join_all(slow), client.ask("/never", &[], Bytes::new()));
+    for told in slow {
+        assert_eq!(told.expect("an answer").status, StatusCode::OK);
+    }
+    assert_eq!(late.expect("a page").status, StatusCode::GATEWAY_TIMEOUT);
+    let state = &stage.application.state;
+    assert!(state.most.load(Ordering::SeqCst) > 10, "beside one another");
+    let connections = state.connections.load(Ordering::SeqCst);
+    assert!(connections <= 4, "{connections} connections");
+    let told = client.ask("/again", &[], Bytes::new()).await;
+    assert_eq!(told.expect("an answer").status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_application_that_closes_its_connections_fails_no_request() {
+    let stage = Stage::start("").await;
+    stage
+        .application
+        .state
+        .hurried
+        .store(true, Ordering::SeqCst);
+    let client = Client::of(&stage.gateway).await;
+    for number in 0..30 {
+        let told = client.ask("/x", &[], Bytes::new()).await;
+        let told = told.expect("an answer");
+        let text = String::from_utf8_lossy(&told.body).into_owned();
+        assert_eq!(told.status, StatusCode::OK, "{number}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_large_body_passes_and_one_that_is_too_large_does_not() {
+    let stage = Stage::start("max_body = \"2MiB\"\n").await;
+    let client = Client::of(&stage.gateway).await;
+    let body = Bytes::from(vec![b'a'; 1024 * 1024]);
+    let told = client.ask("/up", &[], body).await.expect("an answer");
+    assert_eq!(told.json()["length"], 1024 * 1024);
+    let body = Bytes::from(vec![b'a'; 3 * 1024 * 1024]);
+    if let Ok(told) = client.ask("/up", &[], body).await {
+        assert_eq!(told.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    let told = client.ask("/x", &[], Bytes::new()).await;
+    assert_eq!(told.expect("an answer").status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn nobody_opens_a_websocket_to_an_application_that_has_none() {
+    let application = Application::start().await;
+    let provider = Provider::start("oidc-plain").await;
+    let route = format!(
+        "[route.app]\nupstream = \"{}\"\n\
+         rules = [ {{ path = \"/*\", lane = \"public\" }} ]\n",
+        application.url()
+    );
+    let gateway = Plan::bare(&provider.issuer).route(&route).start().await;
+    let headers = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    let browser = crate::harness::browser::Browser::new();
+    let answer = browser.fetch("GET", &gateway.url("/ws"), &headers).await;
+    assert!(answer.status.is_client_error(), "{}", answer.status);
+    let answer = browser.fetch("GET", &gateway.url("/x"), &[]).await;
+    assert_eq!(answer.status, 200, "HTTP/1.1 clients reach it too");
+    assert_eq!(answer.json()["version"], "HTTP/2.0");
+}
+
+#[tokio::test]
+async fn a_browser_signs_in_over_http2_with_host_cookies() {
+    let name = "a_browser_signs_in_over_http2_with_host_cookies";
+    if !part::have(name, &[Part::Browser]) {
+        return;
+    }
+    let provider = Provider::start("oidc-plain").await;
+    provider.set(|script| script.user = User::ann());
+    let upstream = Upstream::start().await;
+    let gateway = Plan::new(&provider.issuer, &upstream.url())
+        .tls()
+        .start()
+        .await;
+    let chromium = Chromium::start().await;
+    chromium.open(&gateway.url("/hello")).await;
+    chromium.shows("sub-ann").await;
+    let protocol = chromium
+        .script("return performance.getEntriesByType('navigation')[0].nextHopProtocol")
+        .await;
+    assert_eq!(protocol, "h2");
+    let names: Vec<String> = chromium
+        .cookies()
+        .await
+        .into_iter()
+        .map(|(name, _)| name)
+        .collect();
+    assert!(
+        names.iter().all(|name| name.starts_with("__Host-")),
+        "{names:?}"
+    );
+    assert!(
+        names.iter().any(|name| name == "__Host-vestibule"),
+        "{names:?}"
+    );
+    chromium.quit().await;
+}
