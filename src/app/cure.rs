@@ -378,6 +378,9 @@ fn of_start(reason: &str) -> Option<&'static str> {
         "listen_failed" | "listen_in_use" => {
             "another program has the address, or it is not this machine's: see server.listen"
         }
+        "certificate_unusable" => {
+            "put a certificate chain and its private key (PEM) that fit together into the files of server.tls; the message names what is wrong"
+        }
         "workers_failed" => {
             "the system gives no more threads: raise its limit, or lower server.workers"
         }
