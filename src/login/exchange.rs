@@ -134,6 +134,11 @@ impl Inner {
                 return Err(Stopped::at(phase, error));
             }
             Turn::Lost => {
+                // It may have died after the session was there.
+                if let Ok(finished) = self.again(&work.derived).await {
+                    self.remember(&work.state, &Outcome::Done).await;
+                    return Ok(finished);
+                }
                 let stopped = Stopped::at(Phase::Exchange, LoginError::Forgotten);
                 return Err(stopped.then(course.after_doubt()));
             }
