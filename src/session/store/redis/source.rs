@@ -19,7 +19,10 @@ use crate::session::store::StoreError;
 /// For one sentinel to be reached and to answer.
 const ANSWER: Duration = Duration::from_millis(500);
 /// For the others, when more than half of them have answered.
-const REST: Duration = Duration::from_millis(100);
+const REST: Duration = Duration::from_millis(300);
+/// How long a newer view than the present ones is remembered: its sentinel may
+/// be slow just now. For good would be too long, for they can be set up anew.
+const REMEMBERED: Duration = Duration::from_secs(10);
 
 /// What one sentinel says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +79,8 @@ pub struct Sentinels {
     /// The name that they know the primary by.
     primary: String,
     connections: Mutex<HashMap<HostPort, MultiplexedConnection>>,
+    /// The newest epoch that any of them told, and when.
+    seen: Mutex<Option<(u64, Instant)>>,
 }
 
 impl Sentinels {
@@ -85,6 +90,7 @@ impl Sentinels {
             addresses,
             primary,
             connections: Mutex::default(),
+            seen: Mutex::default(),
         }
     }
 
@@ -104,9 +110,29 @@ impl Sentinels {
                 end = end.min(Instant::now() + REST);
             }
         }
+        self.remember(&views)?;
         match newest(&views) {
             Some(primary) => primary.cloned(),
             None => Err(failure),
+        }
+    }
+
+    /// Refuses views that are all older than one of a moment ago.
+    fn remember(&self, views: &[View]) -> Result<(), StoreError> {
+        let Some(epoch) = views.iter().map(|view| view.epoch).max() else {
+            return Ok(());
+        };
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match *seen {
+            Some((newer, at)) if newer > epoch && at.elapsed() < REMEMBERED => {
+                Err(StoreError::Unavailable(
+                    "the sentinels that answer do not know of the last change yet".into(),
+                ))
+            }
+            _ => {
+                *seen = Some((epoch, Instant::now()));
+                Ok(())
+            }
         }
     }
 
