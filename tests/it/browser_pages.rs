@@ -151,6 +151,12 @@ async fn browser_pages() {
         .see("login-interrupted", start, "was interrupted")
         .await;
     stage.provider.heal(Endpoint::Code);
+    // So many broken connections in a row may have opened the breaker.
+    let up = "vestibule_provider_up{provider=\"main\"}";
+    crate::harness::until::some("the provider counts as well again", || async {
+        (stage.gateway.metric(up).await > 0.5).then_some(())
+    })
+    .await;
     stage
         .see("not-found", "/oauth2/nothing", "If you ask for help")
         .await;
