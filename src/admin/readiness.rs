@@ -27,31 +27,63 @@ impl AdminState {
     /// (`admin.ready_requires_store`). Off by default: known sessions go on
     /// without the store, and all replicas would leave at once.
     pub fn new(telemetry: Telemetry, requires_store: bool) -> Self {
-        Self {
+        let new = Self {
             telemetry,
             requires_store,
             store: AtomicU8::new(NEVER_REACHED),
             draining: AtomicBool::new(false),
             unreachable: Mutex::default(),
-        }
+        };
+        new.tell();
+        new
     }
 
     /// The store answered.
     pub fn store_reached(&self) {
-        self.store.store(REACHED, Ordering::Relaxed);
+        if self.store.swap(REACHED, Ordering::Relaxed) != REACHED {
+            self.tell();
+        }
     }
 
     /// The store failed. No effect before the first contact.
     pub fn store_lost(&self) {
         // Fails where it was never reached or is lost already.
-        let _ = self
+        let lost = self
             .store
             .compare_exchange(REACHED, LOST, Ordering::Relaxed, Ordering::Relaxed);
+        if lost.is_ok() {
+            self.tell();
+        }
     }
 
     /// The process is about to stop. There is no way back.
     pub fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+        self.tell();
+    }
+
+    /// What is not as it should be, whether or not that makes this replica
+    /// unready. Empty: healthy.
+    pub fn states(&self) -> Vec<&'static str> {
+        let mut states = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            states.push("draining");
+        }
+        if self.store.load(Ordering::Relaxed) != REACHED {
+            states.push("store_degraded");
+        }
+        if !self.unreachable().is_empty() {
+            states.push("provider_degraded");
+        }
+        states
+    }
+
+    fn tell(&self) {
+        let states = self.states();
+        self.telemetry.state("healthy", states.is_empty());
+        for state in ["draining", "store_degraded", "provider_degraded"] {
+            self.telemetry.state(state, states.contains(&state));
+        }
     }
 
     /// How a provider stands; `Some`: it counts as unreachable since then.
@@ -63,6 +95,8 @@ impl AdminState {
             Some(since) => unreachable.insert(id.to_owned(), since),
             None => unreachable.remove(id),
         };
+        drop(unreachable);
+        self.tell();
     }
 
     /// Providers that count as unreachable, and since when.

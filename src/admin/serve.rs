@@ -89,7 +89,9 @@ fn answer<B>(request: &Request<B>, state: &AdminState) -> Response<Full<Bytes>> 
             } else {
                 StatusCode::SERVICE_UNAVAILABLE
             };
-            let mut body = serde_json::json!({ "ready": ready, "reasons": reasons });
+            let states = state.states();
+            let mut body =
+                serde_json::json!({ "ready": ready, "reasons": reasons, "states": states });
             let unreachable = state.unreachable_providers();
             if !unreachable.is_empty() {
                 let since = |(id, at): (String, Timestamp)| (id, at.as_secs().into());
@@ -185,11 +187,12 @@ mod tests {
             assert_eq!(status, 503);
             assert_eq!(
                 body,
-                r#"{"ready":false,"reasons":["store_not_reached_yet"]}"#
+                r#"{"ready":false,"reasons":["store_not_reached_yet"],"states":["store_degraded"]}"#
             );
 
             state.store_reached();
-            let ready = (200, r#"{"ready":true,"reasons":[]}"#.to_owned());
+            let ready = r#"{"ready":true,"reasons":[],"states":[]}"#;
+            let ready = (200, ready.to_owned());
             assert_eq!(ask(address, "GET", "/readyz").await, ready);
 
             state.provider("main", Some(Timestamp::from_secs(1_795_215_633)));
@@ -199,12 +202,18 @@ mod tests {
                 body.contains(r#""providers_unreachable_since":{"main":1795215633}"#),
                 "{body}"
             );
+            assert!(body.contains(r#""states":["provider_degraded"]"#), "{body}");
             state.provider("main", None);
             assert_eq!(ask(address, "GET", "/readyz").await, ready);
 
             state.store_lost();
-            let (status, _) = ask(address, "GET", "/readyz").await;
+            let (status, body) = ask(address, "GET", "/readyz").await;
             assert_eq!(status, if requires_store { 503 } else { 200 });
+            assert!(body.contains(r#""states":["store_degraded"]"#), "{body}");
+            let (_, metrics) = ask(address, "GET", "/metrics").await;
+            for line in ["{state=\"store_degraded\"} 1", "{state=\"healthy\"} 0"] {
+                assert!(metrics.contains(line), "{line}");
+            }
             state.store_reached();
 
             state.drain();

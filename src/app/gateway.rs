@@ -76,8 +76,12 @@ impl Gateway {
             .transpose()
             .map_err(AppError::AccessLog)?;
         let telemetry = Telemetry::new(access_log);
-        let (store, namespace) = store::open(&config.store, &config.limits, &clock, &telemetry)?;
-        let sessions = Arc::new(Sessions::new(
+        let store::Opened {
+            store,
+            namespace,
+            health,
+        } = store::open(&config.store, &config.limits, &clock, &telemetry)?;
+        let sessions = Sessions::new(
             store,
             config.keys.ring.clone(),
             clock.clone(),
@@ -86,7 +90,12 @@ impl Gateway {
                 lifetime: config.session.lifetime,
                 idle_timeout: config.session.idle_timeout,
             },
-        ));
+        );
+        let mut sessions = sessions.serving_stale(config.session.max_stale);
+        if let Some(journal) = store::journal(config, &namespace) {
+            sessions = sessions.keeping(journal);
+        }
+        let sessions = Arc::new(sessions);
         sessions.keep_history(&control);
         if matches!(config.store, checked::Store::Embedded { .. }) {
             // A Redis may be down now, or belong to others too; readiness
@@ -115,6 +124,7 @@ impl Gateway {
             Arc::clone(&sessions),
             refresher.clone(),
             session_cookies.clone(),
+            telemetry.clone(),
         );
         let login = Login::new(
             config,
@@ -221,6 +231,7 @@ impl Gateway {
             Arc::clone(&sessions),
             Arc::clone(&admin),
             clock.clone(),
+            health,
         ));
         control.spawn(self_test::watch(
             config.clone(),
@@ -287,9 +298,12 @@ impl Gateway {
     pub async fn drain(self) {
         self.admin.drain();
         self.running.drain().await;
-        // A refresh under way has spent a token: its commit is worth a wait.
+        // A refresh under way has spent a token: its commit is worth a wait,
+        // and so is what the store was not told yet.
         let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
-        while self.refresher.under_way() > 0 && tokio::time::Instant::now() < patience {
+        while self.refresher.under_way() + self.sessions.unsettled() > 0
+            && tokio::time::Instant::now() < patience
+        {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         // The last entries of histories; nobody is worse off without them.

@@ -17,13 +17,13 @@ pub async fn release_name(
 ) -> Result<bool, AppError> {
     let clock = Clock::system();
     let telemetry = Telemetry::new(None);
-    let (store, namespace) = store::open(&config.store, &config.limits, &clock, &telemetry)?;
+    let opened = store::open(&config.store, &config.limits, &clock, &telemetry)?;
     let settings = Settings {
-        namespace,
+        namespace: opened.namespace,
         lifetime: config.session.lifetime,
         idle_timeout: config.session.idle_timeout,
     };
-    let sessions = Sessions::new(store, config.keys.ring.clone(), clock, settings);
+    let sessions = Sessions::new(opened.store, config.keys.ring.clone(), clock, settings);
     let pin = Pin::of(kind, name);
     Ok(sessions.release_name(pin.kind, &pin.folded).await?)
 }

@@ -1,20 +1,37 @@
-//! Asks the store once a second whether it takes a write and a read, and
-//! tells the admin listener. Looks at the clock by the way.
+//! Asks the store whether it takes a write and a read: once a second, and at
+//! once when something failed. Tells the admin listener, and has done what
+//! waited for the store when it is back. Looks at the clock by the way.
 
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::admin::AdminState;
 use crate::base::clock::{Clock, StepWatch};
 use crate::base::fault::Fault;
 use crate::session::sessions::Sessions;
+use crate::session::store::health::StoreHealth;
 
 const EVERY: Duration = Duration::from_secs(1);
+/// While it is away: soon after it is back.
+const EVERY_AWAY: Duration = Duration::from_millis(250);
+/// Failures in a row are one reason to look.
+const LEAST: Duration = Duration::from_millis(100);
+const ADOPT_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until it is dropped. The first contact makes the gateway ready.
-pub(super) async fn watch(sessions: Arc<Sessions>, state: Arc<AdminState>, clock: Clock) {
+pub(super) async fn watch(
+    sessions: Arc<Sessions>,
+    state: Arc<AdminState>,
+    clock: Clock,
+    health: Arc<StoreHealth>,
+) {
     let mut well = None;
     let mut steps = StepWatch::new(&clock);
+    // What waits from before the start counts as trouble.
+    let mut settled = None;
+    let mut adopt_at = Instant::now();
     loop {
         if let Some(step) = steps.look(&clock) {
             tracing::warn!(
@@ -23,6 +40,11 @@ pub(super) async fn watch(sessions: Arc<Sessions>, state: Arc<AdminState>, clock
                  new time"
             );
         }
+        if adopt_at <= Instant::now() {
+            sessions.adopt().await;
+            adopt_at = Instant::now() + ADOPT_EVERY;
+        }
+        let failures = health.failures();
         let now_well = match sessions.probe().await {
             Ok(()) => {
                 if well == Some(false) {
@@ -35,7 +57,7 @@ pub(super) async fn watch(sessions: Arc<Sessions>, state: Arc<AdminState>, clock
                     tracing::error!(
                         reason = error.reason(),
                         detail = %error,
-                        "session store does not work; it is asked again every second"
+                        "session store does not work; it is asked again until it does"
                     );
                 }
                 false
@@ -44,9 +66,19 @@ pub(super) async fn watch(sessions: Arc<Sessions>, state: Arc<AdminState>, clock
         well = Some(now_well);
         if now_well {
             state.store_reached();
+            match sessions.settle(settled != Some(failures)).await {
+                Ok(()) => settled = Some(failures),
+                Err(error) => tracing::debug!(
+                    reason = error.reason(),
+                    "what waits for the session store waits on"
+                ),
+            }
+            sleep(LEAST).await;
+            // An error says that a second passed without a failure.
+            let _ = timeout(EVERY - LEAST, health.failed()).await;
         } else {
             state.store_lost();
+            sleep(EVERY_AWAY).await;
         }
-        tokio::time::sleep(EVERY).await;
     }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::base::clock::Clock;
-use crate::config::checked::{self, Limits};
+use crate::config::checked::{self, Config, Limits};
+use crate::session::journal::Journal;
+use crate::session::store::health::StoreHealth;
 use crate::session::store::memory::MemoryStore;
 use crate::session::store::observed::ObservedStore;
 use crate::session::store::redis::RedisStore;
@@ -14,13 +16,19 @@ use crate::session::store::sqlite::SqliteStore;
 use crate::session::store::{Store, StoreError};
 use crate::telemetry::Telemetry;
 
-/// The store, and the namespace that every seal is bound to.
+pub(super) struct Opened {
+    pub store: Arc<dyn Store>,
+    /// Every seal is bound to it.
+    pub namespace: String,
+    pub health: Arc<StoreHealth>,
+}
+
 pub(super) fn open(
     config: &checked::Store,
     limits: &Limits,
     clock: &Clock,
     telemetry: &Telemetry,
-) -> Result<(Arc<dyn Store>, String), StoreError> {
+) -> Result<Opened, StoreError> {
     let (store, namespace): (Arc<dyn Store>, String) = match config {
         checked::Store::Memory => (
             Arc::new(MemoryStore::new(clock.clone())),
@@ -38,7 +46,34 @@ pub(super) fn open(
         ),
     };
     let observed = ObservedStore::new(store, telemetry.clone());
-    Ok((Arc::new(observed), namespace))
+    Ok(Opened {
+        health: observed.health(),
+        store: Arc::new(observed),
+        namespace,
+    })
+}
+
+/// What waits for the store on disk. `None` where the folder cannot be
+/// written: then an outage may lose it, and a warning says so.
+pub(super) fn journal(config: &Config, namespace: &str) -> Option<Journal> {
+    if matches!(config.store, checked::Store::Memory) {
+        return None;
+    }
+    // Installations that share a folder stay apart.
+    let stem = blake3::derive_key("vestibule 2026 journal of", namespace.as_bytes());
+    let stem: String = stem[..4].iter().map(|byte| format!("{byte:02x}")).collect();
+    match Journal::open(&config.session.folder, &stem) {
+        Ok(journal) => Some(journal),
+        Err(error) => {
+            tracing::warn!(
+                folder = %config.session.folder.display(),
+                %error,
+                "session.path cannot be written: a crash while the session store is away would \
+                 lose sign-outs and renewed tokens; name a folder of our own there"
+            );
+            None
+        }
+    }
 }
 
 /// The folder of the database, for us alone, if it is missing.

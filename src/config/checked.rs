@@ -91,12 +91,17 @@ pub struct Admin {
 
 #[derive(Debug, Clone)]
 pub struct Session {
+    /// For what waits on disk while the store is away. May not exist.
+    pub folder: PathBuf,
     pub lifetime: Duration,
     pub idle_timeout: Duration,
     pub identity_max_age: Duration,
     /// How long after the end of an access token its session goes on while
     /// the provider is in trouble, on routes that do not pass the token on.
     pub outage_grace: Duration,
+    /// How old what was read of a session may be while the store is away.
+    /// Zero: nobody is served then.
+    pub max_stale: Duration,
     /// `session.cookie_domain`; `None` keeps the cookie on one host.
     pub cookie_domain: Option<String>,
     pub same_site: SameSite,

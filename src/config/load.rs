@@ -172,7 +172,8 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
     let base_dir = folders.base_dir;
     let server = server::check(&raw.server, base_dir, findings);
     let admin = admin::check(&raw.admin, &server.listen, findings);
-    let session = session::check(&raw.session, server.public_url.as_ref(), findings);
+    let folder = session::folder(&raw.session, folders.environment, base_dir);
+    let session = session::check(&raw.session, folder, server.public_url.as_ref(), findings);
     let names = provider::names(&raw.provider);
     let mut providers = provider::check(&raw.provider, base_dir, findings);
     let around = Surroundings {
@@ -187,7 +188,7 @@ fn assemble(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> 
     issuer_lane::check(&providers, &routes, server.public_url.as_ref(), findings);
     let pages = pages::check(&raw.pages, base_dir, findings);
     let limits = limits::check(&raw.limits, findings);
-    let store = store(raw, folders, findings);
+    let store = store(raw, folders, &session.folder, findings);
     let database = match &store {
         Some(Store::Embedded { path }) => Some(path.as_path()),
         _ => None,
@@ -305,15 +306,13 @@ fn wanted_claims(route: &Route) -> Vec<(&String, Option<&ProviderId>)> {
     out
 }
 
-fn store(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Option<Store> {
+fn store(
+    raw: &RawConfig,
+    folders: &Folders<'_>,
+    data: &Path,
+    findings: &mut Findings,
+) -> Option<Store> {
     if raw.session.store == Some(RawStore::Redis) {
-        if raw.session.path.is_some() {
-            findings.error(
-                "session.path",
-                "has no meaning with session.store = \"redis\"",
-                "remove it",
-            );
-        }
         let standard = super::redis::RawRedis::default();
         let raw = raw.redis.as_ref().unwrap_or(&standard);
         return redis::check(raw, folders.base_dir, findings).map(Store::Redis);
@@ -325,8 +324,7 @@ fn store(raw: &RawConfig, folders: &Folders<'_>, findings: &mut Findings) -> Opt
             "write store = \"redis\" in [session], or remove [redis]",
         );
     }
-    let folder = session::folder(&raw.session, folders.environment, folders.base_dir);
     Some(Store::Embedded {
-        path: folder.join(DATABASE),
+        path: data.join(DATABASE),
     })
 }

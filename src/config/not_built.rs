@@ -2,10 +2,9 @@
 //! them tells apart "not yet" from "never heard of it".
 
 /// Keys, as patterns in the form of [`super::schema::keys`].
-const KEYS: [&str; 6] = [
+const KEYS: [&str; 5] = [
     "admin.socket",
     "admin.token_file",
-    "session.max_stale",
     "provider.ID.namespace",
     "access[].acr",
     "forward_auth",

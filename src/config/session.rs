@@ -18,7 +18,7 @@ use crate::model::origin::{Authority, Origin};
 pub(super) struct RawSession {
     /// Where sessions are kept: a database of our own, or Redis.
     pub(super) store: Option<RawStore>,
-    /// Folder of the embedded database and its key ring.
+    /// Folder of our own data: the embedded database and its key ring, and what waits for a store that is away.
     pub(super) path: Option<String>,
     /// After this a session ends, however busy it is.
     lifetime: Option<RawDuration>,
@@ -29,6 +29,8 @@ pub(super) struct RawSession {
     /// While the provider is in trouble, sessions without a valid access
     /// token go on for this long.
     outage_grace: Option<RawDuration>,
+    /// While the store is away a session that was read at most this long ago goes on; 0s: none does.
+    max_stale: Option<RawDuration>,
     /// Share the session with every host below this domain.
     cookie_domain: Option<String>,
     /// Which visits from other sites carry the session.
@@ -51,12 +53,15 @@ pub(super) enum RawSameSite {
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MAX_STALE: Duration = Duration::from_secs(30);
+const STALEST: Duration = HOUR;
 
 /// Browsers keep no cookie longer than this (RFC 6265bis section 5.5).
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 3600);
 
 pub(super) fn check(
     raw: &RawSession,
+    folder: PathBuf,
     public_url: Option<&Origin>,
     findings: &mut Findings,
 ) -> Session {
@@ -92,11 +97,24 @@ pub(super) fn check(
     );
     let outage_grace =
         duration_or_zero(raw.outage_grace.as_ref(), "session.outage_grace", findings);
+    let max_stale = match raw.max_stale.as_ref() {
+        None => MAX_STALE,
+        written => duration_or_zero(written, "session.max_stale", findings),
+    };
+    if max_stale > STALEST {
+        findings.error(
+            "session.max_stale",
+            "is so long that sign-outs elsewhere would not count",
+            "write at most \"1h\"; \"30s\" bridges a failover, \"0s\" switches it off",
+        );
+    }
     Session {
+        folder,
         lifetime,
         idle_timeout,
         identity_max_age,
         outage_grace,
+        max_stale,
         cookie_domain: cookie_domain(raw.cookie_domain.as_deref(), public_url, findings),
         same_site: match raw.same_site {
             Some(RawSameSite::Strict) => SameSite::Strict,
@@ -172,7 +190,7 @@ pub(super) fn is_within(host: &str, domain: &str) -> bool {
             .is_some_and(|rest| rest.ends_with('.'))
 }
 
-/// The folder of the embedded database: as written, else the one that the
+/// The folder of what we keep ourselves: as written, else the one that the
 /// service manager gave, else that of the configuration file.
 pub(super) fn folder(
     raw: &RawSession,

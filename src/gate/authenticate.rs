@@ -1,6 +1,7 @@
 //! A cookie becomes a fresh session, or the plain statement that there is
 //! none, or that we cannot tell.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Gate;
@@ -9,6 +10,9 @@ use crate::base::fault::Fault;
 use crate::refresh::Freshness;
 use crate::session::sessions::{Found, Session};
 use crate::session::ticket::{Scope, Ticket};
+
+/// A store is seldom away for longer than a failover takes.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// Who is it?
 #[derive(Debug)]
@@ -34,6 +38,11 @@ impl Gate {
             Authentication::SignedIn { session, ticket } => (session, ticket),
             other => return other,
         };
+        let stale = session.is_stale();
+        if stale && self.refresher.access_token_lives(&session) {
+            // Nothing can be claimed, so nothing is begun.
+            return Authentication::SignedIn { session, ticket };
+        }
         match self.refresher.ensure_fresh(*session).await {
             Freshness::Fresh(session) => {
                 if let Err(error) = self.sessions.touch(&session).await {
@@ -46,6 +55,12 @@ impl Gate {
                     ticket,
                 }
             }
+            // What was read before the store went away says that it is there,
+            // never that it is over: another replica may have renewed it.
+            Freshness::Ended { .. } if stale => Authentication::Unavailable {
+                reason: "store_unavailable",
+                retry_after: RETRY_AFTER,
+            },
             Freshness::Ended { reason } => Authentication::Anonymous {
                 ended: Some(reason),
             },
@@ -71,10 +86,15 @@ impl Gate {
         let Authentication::SignedIn { session, .. } = self.recognise(scope, cookies).await else {
             return None;
         };
-        let session = self.refresher.fresh_at_once(*session, wants_tokens)?;
+        let session = if session.is_stale() && self.refresher.access_token_lives(&session) {
+            *session
+        } else {
+            self.refresher.fresh_at_once(*session, wants_tokens)?
+        };
         if let Err(error) = self.sessions.touch(&session).await {
             // The idle time is kept here and written again later.
-            tracing::warn!(reason = error.reason(), "idle time could not be written");
+            self.untouched
+                .warn("idle time could not be written", &error);
         }
         Some(Box::new(session))
     }
@@ -98,9 +118,18 @@ impl Gate {
             .iter()
             .filter_map(|text| self.sessions.open_ticket(&[text], scope));
         let mut ended = None;
+        let mut away = None;
         for ticket in tickets {
+            if away.is_some() {
+                // Once is enough to learn that the store is away.
+                if let Some(session) = self.last_read(&ticket) {
+                    return Authentication::SignedIn { session, ticket };
+                }
+                continue;
+            }
             match self.sessions.find(&ticket).await {
                 Ok(Found::Live(session)) => {
+                    self.bridging.store(false, Ordering::Relaxed);
                     return Authentication::SignedIn {
                         session: Box::new(session),
                         ticket,
@@ -109,14 +138,51 @@ impl Gate {
                 Ok(Found::Ended(ending)) => ended = ended.or(Some(ending.reason())),
                 Err(error) => {
                     self.unreadable.warn("session cannot be read", &error);
-                    return Authentication::Unavailable {
+                    if error.is_unreachable()
+                        && let Some(session) = self.last_read(&ticket)
+                    {
+                        return Authentication::SignedIn { session, ticket };
+                    }
+                    let unreachable = error.is_unreachable();
+                    let unavailable = Authentication::Unavailable {
                         reason: error.reason(),
-                        retry_after: Duration::from_secs(2),
+                        retry_after: RETRY_AFTER,
                     };
+                    if !unreachable {
+                        return unavailable;
+                    }
+                    away = Some(unavailable);
                 }
             }
         }
-        Authentication::Anonymous { ended }
+        away.unwrap_or(Authentication::Anonymous { ended })
+    }
+
+    /// The store is away: the session as it was read before, if that is not
+    /// too long ago. One line per outage says so, the metric counts.
+    fn last_read(&self, ticket: &Ticket) -> Option<Box<Session>> {
+        let session = self.sessions.last_read(ticket)?;
+        self.telemetry.stale_session();
+        if !self.bridging.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "session store is away: sessions that were read a moment ago go on for \
+                 session.max_stale"
+            );
+        }
+        Some(Box::new(session))
+    }
+
+    /// The tickets that a request shows, without a look at what they lead to:
+    /// for ending them while the store is away.
+    pub fn tickets(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Vec<Ticket> {
+        let Some(scope) = scope else {
+            return Vec::new();
+        };
+        let candidates = self.cookies.of(scope).find(cookies.iter().copied());
+        candidates
+            .iter()
+            .filter_map(|text| self.sessions.open_ticket(&[text], scope))
+            .collect()
     }
 }
 
@@ -150,10 +216,12 @@ mod tests {
             runtime: Runtime::Shared,
         };
         let session = checked::Session {
+            folder: std::path::PathBuf::new(),
             lifetime: MINUTE * 60,
             idle_timeout: Duration::ZERO,
             identity_max_age: MINUTE,
             outage_grace: Duration::ZERO,
+            max_stale: MINUTE / 2,
             cookie_domain: None,
             same_site: SameSite::Lax,
         };
@@ -172,7 +240,8 @@ mod tests {
         );
         let cookies = SessionCookies::new(&server, &session, rig.clock.clone());
         assert_eq!(*cookies.home_scope(), scope());
-        Gate::new(Arc::clone(&rig.sessions), refresher, cookies)
+        let telemetry = Telemetry::new(None);
+        Gate::new(Arc::clone(&rig.sessions), refresher, cookies, telemetry)
     }
 
     fn who(authentication: &Authentication) -> Option<String> {

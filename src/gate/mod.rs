@@ -14,12 +14,14 @@ pub use authenticate::Authentication;
 pub use tell::TellError;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use self::outage_log::OutageLog;
 use crate::model::identity::Identity;
 use crate::refresh::Refresher;
 use crate::session::cookie::SessionCookies;
 use crate::session::sessions::Sessions;
+use crate::telemetry::Telemetry;
 
 /// The door: one value for the process.
 pub struct Gate {
@@ -29,10 +31,18 @@ pub struct Gate {
     warned: tell::Warned,
     unreadable: OutageLog,
     untouched: OutageLog,
+    /// Sessions are served as they were read before an outage.
+    bridging: AtomicBool,
+    telemetry: Telemetry,
 }
 
 impl Gate {
-    pub fn new(sessions: Arc<Sessions>, refresher: Refresher, cookies: SessionCookies) -> Self {
+    pub fn new(
+        sessions: Arc<Sessions>,
+        refresher: Refresher,
+        cookies: SessionCookies,
+        telemetry: Telemetry,
+    ) -> Self {
         Self {
             sessions,
             refresher,
@@ -40,6 +50,8 @@ impl Gate {
             warned: tell::Warned::default(),
             unreadable: OutageLog::new(),
             untouched: OutageLog::new(),
+            bridging: AtomicBool::new(false),
+            telemetry,
         }
     }
     /// A mark by which a host knows this person's browser again.

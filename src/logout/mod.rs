@@ -21,7 +21,7 @@ use crate::base::key_ring::{KeyId, KeyRing, RingKey};
 use crate::base::random;
 use crate::base::seal::{self, Binding};
 use crate::provider::Providers;
-use crate::session::sessions::{Session, SessionError, Sessions};
+use crate::session::sessions::{Reach, Session, SessionError, Sessions};
 use crate::session::ticket::Ticket;
 
 /// A sign-out at the provider may take this long to come back.
@@ -42,8 +42,9 @@ pub struct Logout {
 }
 
 impl Logout {
-    /// Ends the session in the store; then says where the browser can end its
-    /// session at the provider, if the provider announces such a place.
+    /// Ends the session here and in the store, or here until the store can be
+    /// told; then says where the browser can end its session at the provider,
+    /// if the provider announces such a place.
     pub async fn end(
         &self,
         session: &Session,
@@ -51,10 +52,11 @@ impl Logout {
     ) -> Result<Option<Url>, SessionError> {
         // Read before the record ends: the hint is sealed in it.
         let id_token = session.tokens().ok().and_then(|tokens| tokens.id_token);
-        self.sessions.revoke(session).await?;
+        let reach = self.sessions.sign_out(session).await?;
         tracing::info!(
             session.reference = session.id.reference(),
             provider.id = %session.identity.provider,
+            everywhere = reach == Reach::Everywhere,
             "signed out"
         );
         let Some(provider) = self.providers.get(&session.identity.provider) else {
@@ -68,6 +70,25 @@ impl Logout {
                 Some(&state),
             )
             .await)
+    }
+
+    /// Ends the sessions of tickets that cannot be read because the store is
+    /// away. Nothing is known of their provider, so nothing ends there.
+    pub async fn end_unread(&self, tickets: &[Ticket]) -> Result<(), SessionError> {
+        for ticket in tickets {
+            self.sessions.sign_out_unread(ticket).await?;
+        }
+        tracing::info!(
+            tickets = tickets.len(),
+            everywhere = false,
+            "signed out, and the store is told when it is back"
+        );
+        Ok(())
+    }
+
+    /// Whether other replicas have yet to learn of sign-outs at this one.
+    pub fn others_follow(&self) -> bool {
+        self.sessions.sign_outs_waiting() > 0
     }
 
     /// Leaves the address at the provider for `public_url`'s host, where the

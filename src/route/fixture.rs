@@ -70,10 +70,12 @@ pub(super) fn config(public_url: &str, routes: Vec<Route>) -> Config {
             ready_requires_store: false,
         },
         session: Session {
+            folder: std::path::PathBuf::new(),
             lifetime: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
             identity_max_age: Duration::from_secs(60),
             outage_grace: Duration::ZERO,
+            max_stale: Duration::ZERO,
             cookie_domain: None,
             same_site: SameSite::Lax,
         },

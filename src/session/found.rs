@@ -58,6 +58,9 @@ pub struct Session {
     pub(super) ticket: Digest,
     pub(super) vault: Arc<Vault>,
     pub(super) sealed_tokens: Bytes,
+    /// Of the sealed identity: about what the open one takes.
+    pub(super) identity_bytes: usize,
+    pub(super) stale: bool,
 }
 
 impl std::fmt::Debug for Session {
@@ -71,6 +74,19 @@ impl Session {
         self.vault
             .open_tokens(&self.header, &self.sealed_tokens)
             .map_err(corrupt("token"))
+    }
+
+    /// Read before the store went away, and served for want of it. Good for
+    /// reads; anything may have happened to it since.
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    pub(super) fn as_stale(&self) -> Self {
+        Self {
+            stale: true,
+            ..self.clone()
+        }
     }
 
     /// This session as it will be once renewed tokens are stored.

@@ -4,20 +4,28 @@
 //! Owns: cookie format, record format, lifetime and idle time, revocation.
 //! Must not know: HTTP requests, providers, policy.
 
+mod cache;
 pub mod cookie;
+mod ended;
 mod found;
 mod handover;
 pub mod history;
 mod idle;
+pub mod journal;
 mod key_memory;
+mod last_read;
 pub mod lifetime;
 mod person_mark;
 mod pins;
 pub mod provider_sign_out;
 pub mod record;
+mod revocation;
 pub mod rotation;
 pub mod sessions;
+mod settlement;
 mod single_use;
+mod spool;
 pub mod store;
 pub mod ticket;
 mod vault;
+mod waiting;

@@ -5,14 +5,19 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+use super::ended::Ended;
 pub use super::found::{Ending, Found, Session};
 pub use super::handover::Grant;
 use super::history::Notes;
 use super::idle::LastUses;
+use super::journal::{Journal, Name};
 use super::key_memory::KeyMemory;
+use super::last_read::LastRead;
 use super::lifetime::{self, Age};
 use super::pins::Pins;
 use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
+pub use super::revocation::Reach;
+use super::spool::{Spool, Spooled};
 use super::store::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Release, Store, StoreError,
     StoredSession,
@@ -64,6 +69,14 @@ impl Fault for SessionError {
     }
 }
 
+impl SessionError {
+    /// The store did not answer: nothing is known, and what was read a moment
+    /// ago is the best there is.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Store(StoreError::Unavailable(_)))
+    }
+}
+
 pub(super) fn corrupt(record: &'static str) -> impl Fn(BrokenSeal) -> SessionError {
     move |BrokenSeal| SessionError::Corrupt { record }
 }
@@ -101,9 +114,15 @@ pub struct Sessions {
     pub(super) key_memory: KeyMemory,
     pub(super) pins: Pins,
     pub(super) notes: Notes,
+    pub(super) last_read: LastRead,
+    pub(super) ended: Ended,
+    pub(super) spool: Spool,
+    pub(super) journal: Option<Journal>,
+    /// Lines of the journal that do not open; set aside once work begins.
+    pub(super) unreadable: Vec<Name>,
+    pub(super) uses: LastUses,
+    pub(super) revoked: broadcast::Sender<SessionId>,
     idle_timeout: Duration,
-    uses: LastUses,
-    revoked: broadcast::Sender<SessionId>,
 }
 
 impl Sessions {
@@ -121,7 +140,20 @@ impl Sessions {
             idle_timeout: settings.idle_timeout,
             uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
             revoked: broadcast::Sender::new(REVOCATIONS_KEPT),
+            last_read: LastRead::new(Duration::ZERO),
+            ended: Ended::default(),
+            spool: Spool::default(),
+            journal: None,
+            unreadable: Vec::new(),
         }
+    }
+
+    /// Remembers live sessions this long after they were read, for
+    /// [`Sessions::last_read`].
+    #[must_use]
+    pub fn serving_stale(mut self, max_stale: Duration) -> Self {
+        self.last_read = LastRead::new(max_stale);
+        self
     }
 
     /// The first candidate that is a ticket of ours for `scope`.
@@ -200,6 +232,8 @@ impl Sessions {
             ticket: name,
             vault: Arc::new(vault),
             sealed_tokens: tokens.into(),
+            identity_bytes: 0,
+            stale: false,
         };
         if self.signed_out_since(identity, new.began_at).await? {
             self.revoke(&session).await?;
@@ -210,12 +244,21 @@ impl Sessions {
 
     pub async fn find(&self, ticket: &Ticket) -> Result<Found, SessionError> {
         let (key, name) = self.key_and_name(ticket)?;
+        if self.ended.has_ticket(&name) {
+            return Ok(Found::Ended(Ending::SignedOut));
+        }
         let Some(sealed) = self.store.get_ticket(name).await? else {
+            self.last_read.forget(ticket);
             return Ok(Found::Ended(Ending::Unknown));
         };
         let record = TicketRecord::open(key, &ticket.secret, name, &self.namespace, &sealed)
             .map_err(corrupt("ticket"))?;
-        self.follow(&record, name).await
+        let found = self.follow(&record, name).await?;
+        match &found {
+            Found::Live(session) => self.last_read.put(ticket, session),
+            Found::Ended(_) => self.last_read.forget(ticket),
+        }
+        Ok(found)
     }
 
     /// The session that a ticket record leads to.
@@ -242,6 +285,8 @@ impl Sessions {
             ticket,
             vault: Arc::new(vault),
             sealed_tokens: stored.tokens,
+            identity_bytes: stored.identity.len(),
+            stale: false,
         }))
     }
 
@@ -259,6 +304,8 @@ impl Sessions {
             identity: Arc::new(identity),
             header: stored.header,
             sealed_tokens: stored.tokens,
+            identity_bytes: stored.identity.len(),
+            stale: false,
             ..session.clone()
         }))
     }
@@ -294,6 +341,10 @@ impl Sessions {
         last_try: bool,
         grace: Duration,
     ) -> Result<Claimed, SessionError> {
+        if self.ended.has_session(&session.id) {
+            return Ok(Claimed::Gone);
+        }
+        self.bring_home(&session.id).await?;
         let claim = Claim {
             rt_fp: session.header.rt_fp,
             owner,
@@ -308,7 +359,9 @@ impl Sessions {
         Ok(self.store.release(session.id, release).await?)
     }
 
-    /// Stores the tokens that `spent` bought. Where the provider sent no new
+    /// Stores the tokens that `spent` bought. What the store does not take is
+    /// kept on disk until it does, even over a crash; an error says that it is
+    /// not in the store yet. Where the provider sent no new
     /// refresh token, `tokens` must carry the old one.
     pub async fn commit(
         &self,
@@ -326,7 +379,12 @@ impl Sessions {
             identity: identity.map(|identity| vault.seal_identity(identity)),
             tokens: vault.seal_tokens(tokens, session.header.version + 1),
         };
-        Ok(self.store.commit(session.id, commit).await?)
+        self.commit_or_spool(Spooled {
+            session: session.id,
+            until: session.expires_at,
+            commit,
+        })
+        .await
     }
 
     pub async fn put_identity(
@@ -343,6 +401,12 @@ impl Sessions {
     pub async fn touch(&self, session: &Session) -> Result<(), SessionError> {
         let now = self.clock.now();
         let stored = session.header.last_seen;
+        if session.stale {
+            if self.uses.note(&session.id, stored, now) {
+                self.uses.not_written(&session.id, stored);
+            }
+            return Ok(());
+        }
         if self.uses.note(&session.id, stored, now)
             && let Err(error) = self.store.touch(session.id, now).await
         {
@@ -350,74 +414,6 @@ impl Sessions {
             return Err(error.into());
         }
         Ok(())
-    }
-
-    /// Ends the session and with it every ticket, on every host. The tombstone
-    /// comes first: it alone decides, the rest is tidying. Tickets of other
-    /// scopes than the one at hand lead to it until they expire.
-    pub async fn revoke(&self, session: &Session) -> Result<(), SessionError> {
-        self.revoke_because(session, Ending::SignedOut.reason())
-            .await
-    }
-
-    /// As [`Self::revoke`], with the reason for the session's history.
-    pub async fn revoke_because(
-        &self,
-        session: &Session,
-        reason: &str,
-    ) -> Result<(), SessionError> {
-        let (issuer, subject) = (&session.identity.issuer, &session.identity.subject);
-        self.store.tombstone(session.id, self.clock.now()).await?;
-        self.forget(session.id);
-        self.note_ended(session.id, reason);
-        for key in self.ring.all() {
-            let index = self.index(key, issuer, subject);
-            self.store.index_remove(index, session.id).await?;
-        }
-        self.remove_from_orders(&session.identity, session.id)
-            .await?;
-        Ok(self.store.remove_ticket(session.ticket).await?)
-    }
-
-    /// Ends every session of a person; tells how many were live.
-    pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<usize, SessionError> {
-        let mut ended = 0;
-        for key in self.ring.all() {
-            let index = self.index(key, issuer, subject);
-            ended += self.end_listed(index, Ending::SignedOut.reason()).await?;
-        }
-        Ok(ended)
-    }
-
-    /// Ends every session of an index; tells how many were live.
-    pub(super) async fn end_listed(
-        &self,
-        index: Digest,
-        reason: &str,
-    ) -> Result<usize, SessionError> {
-        let mut ended = 0;
-        for session in self.store.index_list(index).await? {
-            let was_live = self.store.tombstone(session, self.clock.now()).await?;
-            ended += usize::from(was_live);
-            if was_live {
-                self.note_ended(session, reason);
-            }
-            self.forget(session);
-            self.store.index_remove(index, session).await?;
-        }
-        Ok(ended)
-    }
-
-    /// Every session that this process ends from now on; those that end by
-    /// time or elsewhere are not told.
-    pub fn revocations(&self) -> broadcast::Receiver<SessionId> {
-        self.revoked.subscribe()
-    }
-
-    fn forget(&self, session: SessionId) {
-        self.uses.forget(&session);
-        // An error says that nobody listens.
-        let _ = self.revoked.send(session);
     }
 
     /// Whether the store takes a write and a read, and belongs to the ring.
@@ -436,6 +432,14 @@ impl Sessions {
         id: SessionId,
         expires_at: Timestamp,
     ) -> Result<Result<StoredSession, Ending>, SessionError> {
+        if self.ended.has_session(&id) {
+            return Ok(Err(Ending::SignedOut));
+        }
+        match self.bring_home(&id).await {
+            // It reads, and that is all that is asked of it here.
+            Ok(()) | Err(SessionError::Store(StoreError::Refused(_))) => {}
+            Err(error) => return Err(error),
+        }
         Ok(match self.store.load(id).await? {
             Loaded::Live(stored) => Ok(stored),
             Loaded::Tombstone { .. } => Err(Ending::SignedOut),
@@ -458,7 +462,7 @@ impl Sessions {
             .ok_or(SessionError::Corrupt { record: "ticket" })
     }
 
-    fn index(&self, key: &RingKey, issuer: &str, subject: &str) -> Digest {
+    pub(super) fn index(&self, key: &RingKey, issuer: &str, subject: &str) -> Digest {
         let parts = [&*self.namespace, issuer, subject].map(str::as_bytes);
         Digest(key.derive("index of a subject", &parts))
     }

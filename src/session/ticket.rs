@@ -181,6 +181,15 @@ impl Ticket {
         text
     }
 
+    /// Everything of it, for a digest that only the whole ticket gives.
+    pub(super) fn feed(&self, hasher: &mut blake3::Hasher) {
+        hasher.update(&self.key.0);
+        hasher.update(&self.id);
+        hasher.update(&self.secret);
+        hasher.update(&self.mac);
+        hasher.update(self.scope.0.as_bytes());
+    }
+
     pub fn scope(&self) -> &Scope {
         &self.scope
     }

@@ -53,6 +53,8 @@ struct Inner {
     refreshes: Counter<2>,
     back_channel_logouts: Counter<1>,
     alerts: Counter<2>,
+    stale_sessions: Counter<0>,
+    state: Gauge<1>,
     store_operations: Counter<3>,
     store_operation_seconds: Histogram<2>,
     upstream_up: Gauge<2>,
@@ -105,6 +107,16 @@ impl Telemetry {
                 "vestibule_alerts_total",
                 "Faults that need an operator; the log says what to do.",
                 ["alert", "provider"],
+            ),
+            stale_sessions: Counter::new(
+                "vestibule_stale_sessions_total",
+                "Requests whose session was served as last read because the store was away.",
+                [],
+            ),
+            state: Gauge::new(
+                "vestibule_state",
+                "1 for each state that this replica is in; several may hold at once.",
+                ["state"],
             ),
             store_operations: Counter::new(
                 "vestibule_store_operations_total",
@@ -200,6 +212,17 @@ impl Telemetry {
             .observe([store, operation], duration);
     }
 
+    /// A request went on with a session as it was read before an outage.
+    pub fn stale_session(&self) {
+        self.0.stale_sessions.add([]);
+    }
+
+    /// Whether this replica is in that state: "healthy", "`store_degraded`",
+    /// "draining", …
+    pub fn state(&self, state: &'static str, holds: bool) {
+        self.0.state.set([state], u64::from(holds));
+    }
+
     pub fn upstream_up(&self, upstream: &str, route: &str, up: bool) {
         self.0.upstream_up.set([upstream, route], u64::from(up));
     }
@@ -228,6 +251,8 @@ impl Telemetry {
         self.0.refreshes.render(&mut out);
         self.0.back_channel_logouts.render(&mut out);
         self.0.alerts.render(&mut out);
+        self.0.stale_sessions.render(&mut out);
+        self.0.state.render(&mut out);
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
         self.0.upstream_up.render(&mut out);
@@ -278,6 +303,8 @@ mod tests {
         telemetry.upstream_up("http://127.0.0.1:3000", "files", false);
         telemetry.self_test("main", "keys", false, Timestamp(7_000));
         telemetry.provider_up("main", false);
+        telemetry.stale_session();
+        telemetry.state("store_degraded", true);
         let text = telemetry.render();
         for line in [
             concat!(
@@ -299,6 +326,8 @@ mod tests {
             "vestibule_self_test{provider=\"main\",check=\"keys\"} 0\n",
             "vestibule_self_test_seconds{provider=\"main\"} 7\n",
             "vestibule_access_log_dropped_total 0\n",
+            "vestibule_stale_sessions_total 1\n",
+            "vestibule_state{state=\"store_degraded\"} 1\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }

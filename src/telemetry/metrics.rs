@@ -159,7 +159,12 @@ impl<const N: usize> Counter<N> {
         self.0.head(out, "counter");
         for (labels, [count]) in self.0.collect() {
             let (name, open) = (self.0.name, self.0.open(&labels));
-            put(out, format_args!("{name}{open}}} {count}\n"));
+            let labels = if N == 0 {
+                String::new()
+            } else {
+                format!("{open}}}")
+            };
+            put(out, format_args!("{name}{labels} {count}\n"));
         }
     }
 }

@@ -14,6 +14,14 @@ async fn unharmed(scene: &Scene, browser: &crate::harness::browser::Browser) {
     assert_eq!(scene.provider.count(Endpoint::Refresh), 0);
 }
 
+/// Nobody is served while the store is away; `store_outage` has the rest.
+async fn strict(redis: &Redis) -> Scene {
+    Scene::with("oidc-plain", |plan| {
+        plan.redis(&redis.lines()).session("max_stale = \"0s\"")
+    })
+    .await
+}
+
 #[tokio::test]
 async fn killed_gateway_with_its_own_store() {
     let mut scene = Scene::start().await;
@@ -31,7 +39,7 @@ async fn killed_gateway_and_killed_redis() {
         return;
     }
     let mut redis = Redis::start().await;
-    let mut scene = Scene::with("oidc-plain", |plan| plan.redis(&redis.lines())).await;
+    let mut scene = strict(&redis).await;
     let ann = scene.signed_in(User::ann()).await;
     scene.gateway.restart().await;
     unharmed(&scene, &ann).await;
@@ -55,7 +63,7 @@ async fn a_stalled_redis_holds_nobody_for_long() {
         return;
     }
     let redis = Redis::start().await;
-    let scene = Scene::with("oidc-plain", |plan| plan.redis(&redis.lines())).await;
+    let scene = strict(&redis).await;
     let ann = scene.signed_in(User::ann()).await;
     redis.stall();
     let began = tokio::time::Instant::now();

@@ -87,6 +87,8 @@ mod starting;
 #[cfg(test)]
 mod store_faults;
 #[cfg(test)]
+mod store_outage;
+#[cfg(test)]
 mod store_topologies;
 #[cfg(test)]
 mod storm;

@@ -8,6 +8,7 @@ use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
 use super::super::sign_in::{After, Beginning, cookie_fields};
 use super::parameter;
+use super::sign_out::Shown;
 use crate::base::body::Body;
 use crate::base::fault::{Blame, Fault};
 use crate::base::header_names::{SEC_FETCH_DEST, SEC_FETCH_MODE, SEC_FETCH_SITE, SEC_PURPOSE};
@@ -124,10 +125,13 @@ impl Inner {
     ) -> Response<Body> {
         match self.proven_post(context, manner, head, body).await {
             Err(response) => response,
-            Ok((session, _)) => {
-                if let Some(session) = session
-                    && let Err(error) = self.logout.end(&session, "/").await
-                {
+            Ok((shown, _)) => {
+                let ended = match shown {
+                    Shown::Session(session) => self.logout.end(&session, "/").await.map(|_| ()),
+                    Shown::Unread(tickets) => self.logout.end_unread(&tickets).await,
+                    Shown::Nobody => Ok(()),
+                };
+                if let Err(error) = ended {
                     return self.store_problem(context, manner, &error);
                 }
                 let mut response = self.sign_in_page(manner, "/", Some(SignInNotice::SignedOut));

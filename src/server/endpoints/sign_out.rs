@@ -19,8 +19,9 @@ use crate::base::fault::Fault;
 use crate::base::kill_point;
 use crate::gate::Authentication;
 use crate::model::context::{Audience, RequestContext};
-use crate::page::{ActionKind, SignOutConfirm, SignedOut};
+use crate::page::{SignOutConfirm, SignedOut};
 use crate::session::sessions::Session;
+use crate::session::ticket::Ticket;
 
 /// Forms of ours are tiny, and come at once.
 const FORM_LIMIT: usize = 16 * 1024;
@@ -90,15 +91,25 @@ impl Inner {
                     .or(return_to);
                 self.nobody_to_sign_out(context, manner, head, place.as_deref())
             }
-            Authentication::Unavailable {
-                reason,
-                retry_after,
-            } => {
-                let trouble =
-                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
-                        .retry_after(Some(retry_after))
-                        .action(ActionKind::TryAgain, self.here(context));
-                render::problem(&self.pages, manner, trouble)
+            Authentication::Unavailable { .. } => {
+                // Whose it is cannot be read now; the tickets can be ended all
+                // the same.
+                let tickets = self.gate.tickets(self.scope(context).as_deref(), &cookies);
+                match tickets.first() {
+                    Some(ticket) if !by_own_will(head) => self.pages.sign_out_confirm(
+                        manner.language,
+                        &SignOutConfirm {
+                            action: format!("{}/sign_out", self.prefix),
+                            csrf: self.logout.csrf_token(ticket),
+                            return_to: return_to.map(|asked| self.safe_return_to(Some(&asked))),
+                            form_targets: Vec::new(),
+                        },
+                    ),
+                    _ => {
+                        let return_to = return_to.as_deref();
+                        self.end_unread(context, manner, &tickets, return_to).await
+                    }
+                }
             }
         }
     }
@@ -112,7 +123,7 @@ impl Inner {
     ) -> Response<Body> {
         match self.proven_post(context, manner, head, body).await {
             Err(response) => response,
-            Ok((Some(session), return_to)) => {
+            Ok((Shown::Session(session), return_to)) => {
                 let return_to = self.after_sign_out(context, return_to.as_deref());
                 let mut response = self
                     .end_session(context, manner, &session, &return_to)
@@ -120,7 +131,11 @@ impl Inner {
                 self.forget_rounds(head, &mut response);
                 response
             }
-            Ok((None, return_to)) => {
+            Ok((Shown::Unread(tickets), return_to)) => {
+                let return_to = return_to.as_deref();
+                self.end_unread(context, manner, &tickets, return_to).await
+            }
+            Ok((Shown::Nobody, return_to)) => {
                 self.nobody_to_sign_out(context, manner, head, return_to.as_deref())
             }
         }
@@ -134,7 +149,7 @@ impl Inner {
         manner: Manner,
         head: &Head,
         body: Incoming,
-    ) -> Result<(Option<Box<Session>>, Option<String>), Response<Body>> {
+    ) -> Result<(Shown, Option<String>), Response<Body>> {
         let form = read_form(body, FORM_WAIT)
             .await
             .map_err(|(status, reason)| {
@@ -157,24 +172,52 @@ impl Inner {
                 let token_fits =
                     csrf.is_some_and(|shown| self.logout.csrf_token_fits(&ticket, &shown));
                 if token_fits || self.origin_is_own(context, head) {
-                    Ok((Some(session), return_to))
+                    Ok((Shown::Session(session), return_to))
                 } else {
-                    let trouble =
-                        Trouble::new(StatusCode::FORBIDDEN, "cross_site_post", context.reference);
-                    Err(render::problem(&self.pages, manner, trouble))
+                    Err(self.cross_site_post(context, manner))
                 }
             }
-            Authentication::Anonymous { .. } => Ok((None, return_to)),
-            Authentication::Unavailable {
-                reason,
-                retry_after,
-            } => {
-                let trouble =
-                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
-                        .retry_after(Some(retry_after));
-                Err(render::problem(&self.pages, manner, trouble))
+            Authentication::Anonymous { .. } => Ok((Shown::Nobody, return_to)),
+            Authentication::Unavailable { .. } => {
+                let tickets = self.gate.tickets(self.scope(context).as_deref(), &cookies);
+                let token_fits = csrf.is_some_and(|shown| {
+                    let fits = |ticket| self.logout.csrf_token_fits(ticket, &shown);
+                    tickets.iter().any(fits)
+                });
+                if token_fits || self.origin_is_own(context, head) {
+                    Ok((Shown::Unread(tickets), return_to))
+                } else {
+                    Err(self.cross_site_post(context, manner))
+                }
             }
         }
+    }
+
+    fn cross_site_post(&self, context: &RequestContext, manner: Manner) -> Response<Body> {
+        let trouble = Trouble::new(StatusCode::FORBIDDEN, "cross_site_post", context.reference);
+        render::problem(&self.pages, manner, trouble)
+    }
+
+    /// The store is away and these sessions were not read here before: they
+    /// are over in this replica, and the others follow.
+    async fn end_unread(
+        &self,
+        context: &RequestContext,
+        manner: Manner,
+        tickets: &[Ticket],
+        return_to: Option<&str>,
+    ) -> Response<Body> {
+        if let Err(error) = self.logout.end_unread(tickets).await {
+            return self.store_problem(context, manner, &error);
+        }
+        let return_to = self.after_sign_out(context, return_to);
+        let mut response = if self.hand_off_host(context).is_some() {
+            self.onward(manner, &self.home_sign_out(&return_to))
+        } else {
+            self.signed_out(manner, Some(&return_to))
+        };
+        render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
+        response
     }
 
     async fn end_session(
@@ -275,7 +318,7 @@ impl Inner {
                 manner.language,
                 &SignedOut {
                     sign_in_href: self.start_url("/", None),
-                    elsewhere: false,
+                    elsewhere: self.logout.others_follow(),
                 },
             )
         } else {
@@ -317,6 +360,14 @@ impl Inner {
             .iter()
             .any(|own| origin.as_bytes() == own.as_bytes())
     }
+}
+
+/// What a form of ours came with.
+pub(super) enum Shown {
+    Session(Box<Session>),
+    /// Tickets that the store cannot say anything about now.
+    Unread(Vec<Ticket>),
+    Nobody,
 }
 
 /// A form, or how it failed. Without an end to the waiting a few thousand

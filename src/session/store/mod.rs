@@ -6,9 +6,12 @@
 //! `conformance`.
 
 pub mod conformance;
+pub mod health;
 pub mod memory;
 pub mod observed;
 pub mod redis;
+#[cfg(test)]
+pub mod spoiled;
 pub mod sqlite;
 
 use std::time::Duration;

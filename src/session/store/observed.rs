@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::health::StoreHealth;
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
@@ -18,11 +19,20 @@ use crate::telemetry::Telemetry;
 pub struct ObservedStore {
     store: Arc<dyn Store>,
     telemetry: Telemetry,
+    health: Arc<StoreHealth>,
 }
 
 impl ObservedStore {
     pub fn new(store: Arc<dyn Store>, telemetry: Telemetry) -> Self {
-        Self { store, telemetry }
+        Self {
+            store,
+            telemetry,
+            health: Arc::default(),
+        }
+    }
+
+    pub fn health(&self) -> Arc<StoreHealth> {
+        Arc::clone(&self.health)
     }
 
     async fn observe<T>(
@@ -40,6 +50,9 @@ impl ObservedStore {
             result.is_ok(),
             started.elapsed(),
         );
+        if let Err(error) = &result {
+            self.health.note(error);
+        }
         result
     }
 }

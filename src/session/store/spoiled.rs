@@ -1,0 +1,91 @@
+//! The store of tests: in memory, and fails on order.
+
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::memory::MemoryStore;
+use super::{
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
+};
+use crate::base::clock::{Clock, Timestamp};
+use crate::session::record::SessionId;
+
+pub struct SpoiledStore {
+    store: MemoryStore,
+    error: Mutex<Option<StoreError>>,
+}
+
+impl SpoiledStore {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            store: MemoryStore::new(clock),
+            error: Mutex::new(None),
+        }
+    }
+
+    /// From now on every operation fails with this, or works again.
+    pub fn spoil(&self, error: Option<StoreError>) {
+        *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// As another replica does it.
+    pub async fn tombstone_behind_our_back(&self, session: SessionId) {
+        self.store
+            .tombstone(session, Timestamp(1))
+            .await
+            .expect("memory does not fail");
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        let error = self.error.lock().unwrap_or_else(PoisonError::into_inner);
+        error.clone().map_or(Ok(()), Err)
+    }
+}
+
+macro_rules! spoiled {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $output:ty;)*) => {
+        #[async_trait]
+        impl Store for SpoiledStore {
+            fn kind(&self) -> &'static str {
+                self.store.kind()
+            }
+
+            fn is_private(&self) -> bool {
+                self.store.is_private()
+            }
+
+            $(async fn $name(&self, $($argument: $kind),*) -> Result<$output, StoreError> {
+                self.check()?;
+                self.store.$name($($argument),*).await
+            })*
+        }
+    };
+}
+
+spoiled! {
+    get_ticket(ticket: Digest) -> Option<Bytes>;
+    put_ticket(ticket: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
+    remove_ticket(ticket: Digest) -> ();
+    load(session: SessionId) -> Loaded;
+    create(session: SessionId, records: NewRecords) -> ();
+    claim(session: SessionId, claim: Claim) -> Claimed;
+    release(session: SessionId, release: Release) -> ();
+    commit(session: SessionId, commit: Commit) -> Committed;
+    put_identity(session: SessionId, identity: Vec<u8>) -> ();
+    touch(session: SessionId, last_seen: Timestamp) -> ();
+    tombstone(session: SessionId, at: Timestamp) -> bool;
+    index_add(index: Digest, session: SessionId, expires_at: Timestamp) -> ();
+    index_list(index: Digest) -> Vec<SessionId>;
+    index_remove(index: Digest, session: SessionId) -> ();
+    once(key: Digest, expires_at: Timestamp) -> Once;
+    once_finish(key: Digest, value: Vec<u8>) -> ();
+    put_down(key: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
+    take(key: Digest) -> Option<Bytes>;
+    pin(key: Digest, value: Vec<u8>) -> Bytes;
+    unpin(key: Digest) -> bool;
+    history_add(name: Digest, entry: Vec<u8>, keep: usize, expires_at: Timestamp) -> ();
+    history(name: Digest) -> Vec<Bytes>;
+    probe() -> ();
+}
