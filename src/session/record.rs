@@ -67,8 +67,7 @@ pub struct TokenHeader {
     pub owner: Owner,
     /// How often `intent_fp` was claimed for sending.
     pub tries: u8,
-    /// When the latest claim that counts as a try was made, by the store's
-    /// clock.
+    /// When `intent_fp` was claimed for the first time, by the store's clock.
     pub sent_at: Timestamp,
     pub lease_until: Timestamp,
     /// No claim before this (back-off shared by replicas).

@@ -49,8 +49,10 @@ impl TokenHeader {
         self.graced = graced;
         if !graced {
             self.tries = sent_before + 1;
-            // The provider counts its grace from the first time, so a
-            // repetition does not prolong it.
+        }
+        // The provider counts its grace from the first time, so neither a
+        // repetition nor the last try prolongs it.
+        if sent_before == 0 {
             self.sent_at = now;
         }
         self.lease_until = now.plus(claim.lease);
@@ -166,7 +168,7 @@ mod tests {
         let later = until.plus(LEASE);
         let spent = Claimed::Unknown {
             tries: 2,
-            sent_at: until,
+            sent_at: T,
         };
         assert_eq!(header.claim(&claim(3, true), later), spent);
     }
@@ -247,6 +249,10 @@ mod tests {
         };
         assert_eq!(header.claim(&last, over), Claimed::Granted);
         assert_eq!((header.graced, header.tries), (false, 2));
+        // Neither the last try nor taking it back begins the grace anew.
+        assert_eq!(header.sent_at, T);
+        assert!(header.release(&release(3, true)));
+        assert_eq!(header.claim(&graced(4), over), unknown);
     }
 
     #[test]
@@ -280,10 +286,9 @@ mod tests {
             version: version + 1,
         };
         assert_eq!(header.commit(A, B, Timestamp(77), Timestamp(66)), done);
-        // When the token was asked for is kept: its life is counted from there.
         let expected = TokenHeader {
             version: version + 1,
-            sent_at: late,
+            sent_at: T,
             received_at: Timestamp(66),
             ..TokenHeader::new(B, Timestamp(77), T)
         };

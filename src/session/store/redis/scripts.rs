@@ -52,8 +52,9 @@ if retry > now then return {'backoff', retry, string.byte(h, 83)} end
 local tries = 0
 if cut(26, 16) == rt then tries = string.byte(h, 58) end
 local sent, graced = now, 0
-if tries > 0 and now < number(59) + tonumber(ARGV[5]) then
-  sent, graced = number(59), 1
+if tries > 0 then sent = number(59) end
+if tries > 0 and now < sent + tonumber(ARGV[5]) then
+  graced = 1
 elseif tries > 0 and (ARGV[4] ~= '1' or tries >= 2) then
   return {'unknown', number(59), tries}
 end
