@@ -38,9 +38,13 @@ impl Protocol {
         let claim = Claim {
             rt_fp: fingerprint(token),
             owner: owner(index),
-            lease: Duration::from_millis(LEASE),
+            lease: Duration::from_millis(if self.has(Flaw::EndlessLease) {
+                FOR_EVER.0
+            } else {
+                LEASE
+            }),
             last_try: ended || self.has(Flaw::LastTryAtOnce),
-            grace: Duration::ZERO,
+            grace: Duration::from_millis(self.case.rotation_grace),
         };
         match header.claim(&claim, world.time()) {
             Claimed::Granted => {
@@ -128,17 +132,19 @@ impl Protocol {
     }
 
     /// The provider's side, and the judgement of the send.
-    pub fn send(&self, world: &mut World, token: u8, ended: bool) -> u8 {
-        let within_grace =
-            token + 1 == world.current && world.now < world.rotated_at + self.case.grace;
-        if !within_grace || world.family_ended {
-            let (ordinary, last) = &mut world.sent[usize::from(token) - 1];
-            if ended && self.case.intent && *ordinary > 0 {
-                *last += 1;
-                self.sights.saw(Sight::LastTry);
-            } else {
-                *ordinary += 1;
-            }
+    pub fn send(&self, world: &mut World, token: u8, at: u64, ended: bool) -> u8 {
+        let place = usize::from(token) - 1;
+        let (ordinary, last) = &mut world.sent[place];
+        if *ordinary == 0 {
+            *ordinary = 1;
+            world.first_sent[place] = at;
+        } else if at < world.first_sent[place] + self.case.rotation_grace {
+            self.sights.saw(Sight::Repetition);
+        } else if ended && self.case.intent {
+            *last += 1;
+            self.sights.saw(Sight::LastTry);
+        } else {
+            *ordinary += 1;
         }
         if world.family_ended {
             return 0;
@@ -148,8 +154,9 @@ impl Protocol {
             world.rotated_at = world.now;
             return world.current;
         }
-        if within_grace {
+        if token + 1 == world.current && world.now < world.rotated_at + self.case.grace {
             self.sights.saw(Sight::SentWithinGrace);
+            world.current += u8::from(self.case.grace_renews);
             return world.current;
         }
         world.family_ended = self.case.family;
@@ -186,7 +193,7 @@ impl Protocol {
         }
         // Somebody sent this token before and may still hold its successor:
         // the person signs in again, the record stays for them.
-        if header.tries > 1 {
+        if header.tries > 1 || header.graced {
             self.sights.saw(Sight::WinnerSpared);
             return Replica::Lost;
         }

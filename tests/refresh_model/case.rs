@@ -20,6 +20,8 @@ pub enum Flaw {
     LastTryAtOnce,
     /// A lost answer counts as "not spent".
     ForgetsUnknown,
+    /// A claim is a lock that only its holder opens.
+    EndlessLease,
     /// `invalid_grant` ends the session without another look.
     DeletesAtOnce,
     /// `invalid_grant` ends the session although another sent the token as
@@ -50,6 +52,10 @@ pub struct Case {
     pub family: bool,
     /// How long the provider takes a spent token again.
     pub grace: u64,
+    /// It then hands out one more token, and the one before counts no more.
+    pub grace_renews: bool,
+    /// For how long we are told that it does.
+    pub rotation_grace: u64,
     /// How long others wait after a failure.
     pub back_off: u64,
     pub access_life: u64,
@@ -80,6 +86,8 @@ impl Case {
             validates: false,
             family: true,
             grace: 0,
+            grace_renews: false,
+            rotation_grace: 0,
             back_off: 0,
             access_life: 1,
             clock_ends: 3,

@@ -58,7 +58,7 @@ fn explore(name: &str, case: Case, enough: &[&'static str]) -> Found {
     let protocol = Protocol::new(case);
     let sights = Arc::clone(&protocol.sights);
     let began = Instant::now();
-    let mut builder = protocol.checker().threads(2);
+    let mut builder = protocol.checker().threads(1);
     if !enough.is_empty() {
         builder = builder.finish_when(HasDiscoveries::AllOf(enough.iter().copied().collect()));
     }
@@ -173,12 +173,24 @@ fn failures_hold_everybody_off() {
 
 #[test]
 fn a_provider_that_takes_a_spent_token_for_a_while() {
-    let case = Case {
-        crashes: 1,
-        grace: 1,
-        ..Case::ours()
-    };
-    keeps_its_promises("grace", case, &any_run_and(&[Sight::SentWithinGrace]));
+    // By the provider, and as it is configured here.
+    for (grace, rotation_grace) in [(2, 0), (2, 2), (0, 2)] {
+        let case = Case {
+            crashes: 1,
+            grace,
+            rotation_grace,
+            ..Case::ours()
+        };
+        let mut seen = ANY_RUN.to_vec();
+        if grace > 0 {
+            seen.push(Sight::SentWithinGrace);
+        }
+        if rotation_grace > 0 {
+            seen.push(Sight::Repetition);
+        }
+        let name = format!("grace {grace}, configured {rotation_grace}");
+        keeps_its_promises(&name, case, &seen);
+    }
 }
 
 #[test]

@@ -1,27 +1,34 @@
 //! What is promised, in every state of every case. A lost write excuses what
 //! it caused and nothing else.
 
+use std::time::Duration;
+
 use stateright::Property;
+use vestibule::base::clock::Timestamp;
+use vestibule::session::rotation::MAX_TRIES;
+use vestibule::session::store::{Claim, Claimed};
 
 use crate::protocol::Protocol;
-use crate::world::World;
+use crate::world::{STRANGER, World};
 
 pub const SENT_TWICE: &str = "no token is sent twice but for one last try";
 pub const REVIVED: &str = "a session that ended stays so";
 pub const TOKEN_LOST: &str = "no rotated token is lost";
 pub const DELETED: &str = "no good session is deleted";
 
-pub const ALL: [&str; 4] = [SENT_TWICE, REVIVED, TOKEN_LOST, DELETED];
+pub const STUCK: &str = "nobody waits for ever";
+
+pub const ALL: [&str; 5] = [SENT_TWICE, REVIVED, TOKEN_LOST, DELETED, STUCK];
+
+/// After this every lease and every pause has ended, whatever comes between.
+const LATER: u64 = 10;
 
 pub fn properties() -> Vec<Property<Protocol>> {
     vec![
         // Once, and once more after the access token has ended. Each lost
         // write may cost one send more.
         Property::always(SENT_TWICE, |_, world: &World| {
-            let more = |times: u8| times.saturating_sub(1);
-            let sent = world.sent.iter();
-            let excess: u8 = sent.map(|(first, last)| more(*first) + more(*last)).sum();
-            excess <= world.lost_writes
+            world.excess_sends() <= world.lost_writes
         }),
         // Nothing but a lost tombstone makes an ended session live, and
         // whoever ended it has the tombstone in a file until it is written
@@ -39,5 +46,24 @@ pub fn properties() -> Vec<Property<Protocol>> {
         // to store its successor. A refusal that a lost write caused may end
         // the session: a new login.
         Property::always(DELETED, |_, world: &World| !world.good_session_deleted),
+        // If all replicas went silent now, the next one would be granted a
+        // try or hear that there is none left, which is a new login.
+        Property::always(STUCK, |_, world: &World| {
+            let Some(mut header) = world.header().cloned() else {
+                return true;
+            };
+            let claim = Claim {
+                rt_fp: header.rt_fp,
+                owner: STRANGER,
+                lease: Duration::ZERO,
+                last_try: true,
+                grace: Duration::ZERO,
+            };
+            match header.claim(&claim, Timestamp(world.now + LATER)) {
+                Claimed::Granted => true,
+                Claimed::Unknown { tries, .. } => tries >= MAX_TRIES,
+                _ => false,
+            }
+        }),
     ]
 }

@@ -2,7 +2,7 @@
 
 use crate::case::{Case, Flaw, Save};
 use crate::explore;
-use crate::promises::{DELETED, REVIVED, SENT_TWICE, TOKEN_LOST};
+use crate::promises::{DELETED, REVIVED, SENT_TWICE, STUCK, TOKEN_LOST};
 
 /// The variants that a model check in Spin rejected, for what it found, and
 /// what else is found here.
@@ -110,6 +110,7 @@ fn one_thing_done_wrong_is_rejected() {
     let cases = [
         (Flaw::SendsLate, Case::ours(), vec![SENT_TWICE]),
         (Flaw::LastTryAtOnce, Case::ours(), vec![SENT_TWICE]),
+        (Flaw::EndlessLease, crash.clone(), vec![STUCK]),
         (Flaw::ForgetsUnknown, Case::ours(), vec![SENT_TWICE]),
         (Flaw::DeletesAtOnce, mild.clone(), vec![DELETED]),
         (Flaw::DeletesForOthers, mild, vec![DELETED]),
@@ -126,4 +127,19 @@ fn one_thing_done_wrong_is_rejected() {
         };
         rejected(&name, case, &promises);
     }
+}
+
+/// A limit, not a promise: where a provider with a grace hands out one more
+/// token and forgets the one before, whoever stores first may store the dead
+/// one. `rotation_grace` is for providers that repeat their answer, or keep
+/// both alive.
+#[test]
+fn a_grace_that_replaces_the_token_again_is_not_for_us() {
+    let case = Case {
+        grace: 2,
+        grace_renews: true,
+        rotation_grace: 2,
+        ..Case::ours()
+    };
+    rejected("grace with another token", case, &[TOKEN_LOST]);
 }

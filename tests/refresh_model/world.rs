@@ -106,6 +106,8 @@ pub struct World {
     pub lost_writes: u8,
     pub hiccups: u8,
 
+    /// When each token was sent for the first time.
+    pub first_sent: [u64; LAST_TOKEN as usize],
     /// How often each token was sent: in the ordinary way, and again after
     /// the access token had ended.
     pub sent: [(u8, u8); LAST_TOKEN as usize],
@@ -132,6 +134,8 @@ pub fn owner(replica: usize) -> Owner {
 /// The owner of an attempt that is over. Each attempt has an owner of its
 /// own, so nobody is this one.
 const NOBODY: Owner = Owner([9; 16]);
+/// The owner of an attempt that comes later.
+pub const STRANGER: Owner = Owner([8; 16]);
 
 impl World {
     pub fn new(access_ends: Timestamp) -> Self {
@@ -151,6 +155,7 @@ impl World {
             crashes: 0,
             lost_writes: 0,
             hiccups: 0,
+            first_sent: [0; LAST_TOKEN as usize],
             sent: [(0, 0); LAST_TOKEN as usize],
             ended: false,
             revived: false,
@@ -182,6 +187,13 @@ impl World {
 
     pub fn write_header(&mut self, header: TokenHeader) {
         self.write(Record::Live(header));
+    }
+
+    /// How often tokens were sent beyond once and one last try.
+    pub fn excess_sends(&self) -> u8 {
+        let more = |times: u8| times.saturating_sub(1);
+        let sent = self.sent.iter();
+        sent.map(|(first, last)| more(*first) + more(*last)).sum()
     }
 
     /// Somebody alive, or a spool, has this token and will store it.
@@ -223,6 +235,7 @@ impl World {
         }
         if !keeps.grace {
             self.rotated_at = 0;
+            self.first_sent = [0; LAST_TOKEN as usize];
         }
         let now = self.time();
         for record in [&mut self.record, &mut self.before] {
@@ -235,7 +248,7 @@ impl World {
             // They decide how long pauses are, not what may be sent.
             header.failures = 0;
             header.received_at = Timestamp(0);
-            if !keeps.grace {
+            if !keeps.grace || header.intent_fp.is_none() {
                 header.sent_at = Timestamp(0);
             }
             let idle = |replica: &Replica| matches!(replica, Replica::Idle | Replica::Read { .. });
