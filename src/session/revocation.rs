@@ -60,7 +60,7 @@ impl Sessions {
                 } else {
                     // A failover may lose it, and a crash must not forget
                     // that there is something to tell again.
-                    self.write_sign_out_down(&sign_out).await;
+                    let _already_told = self.write_sign_out_down(&sign_out).await;
                 }
                 self.tidy(session).await;
                 Ok(Reach::Everywhere)
@@ -82,8 +82,10 @@ impl Sessions {
         };
         self.begin(&sign_out)?;
         self.last_read.forget(ticket);
-        self.write_sign_out_down(&sign_out).await;
-        Ok(Reach::Here)
+        match self.write_sign_out_down(&sign_out).await {
+            Ok(()) => Ok(Reach::Here),
+            Err(error) => Err(StoreError::Unavailable(error.to_string()).into()),
+        }
     }
 
     fn begin(&self, sign_out: &SignOut) -> Result<(), SessionError> {
@@ -95,7 +97,11 @@ impl Sessions {
     }
 
     async fn later(&self, sign_out: &SignOut, error: StoreError) -> Result<Reach, SessionError> {
-        self.write_sign_out_down(sign_out).await;
+        if self.write_sign_out_down(sign_out).await.is_err() {
+            // Neither the store nor the disk took it: nothing lasting can be
+            // promised, so nothing is. In this process the session has ended.
+            return Err(error.into());
+        }
         tracing::warn!(
             reason = error.reason(),
             detail = %error,
@@ -108,18 +114,21 @@ impl Sessions {
         }
     }
 
-    async fn write_sign_out_down(&self, sign_out: &SignOut) {
+    /// Without a journal memory has to do; the start said so.
+    async fn write_sign_out_down(&self, sign_out: &SignOut) -> std::io::Result<()> {
         let Some(journal) = &self.journal else {
-            return;
+            return Ok(());
         };
         let sealed = self.seal_sign_out(sign_out);
-        if let Err(error) = journal.keep(sign_out.name(), sealed).await {
+        let kept = journal.keep(sign_out.name(), sealed).await;
+        if let Err(error) = &kept {
             tracing::error!(
                 %error,
                 "a sign-out that waits for the session store could not be written to disk; a \
                  crash now would lose it"
             );
         }
+        kept
     }
 
     /// A sign-out that waited, and that somebody asked for once more.

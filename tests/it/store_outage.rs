@@ -234,7 +234,11 @@ async fn r10_a_sign_out_in_an_outage_counts_here_at_once_and_everywhere_later() 
         );
     }
     let page = bob_here.open(&scene.gateway.own("/sign_out")).await;
-    assert!(page.text().contains("Other servers"), "{}", page.text());
+    assert!(
+        page.text().contains("other servers follow"),
+        "{}",
+        page.text()
+    );
     for thief in &thieves {
         assert_eq!(
             status(&scene.gateway, thief).await,

@@ -303,8 +303,18 @@ impl Redis {
             let Value::Array(role) = self.command(&["ROLE"]).await else {
                 return None;
             };
-            matches!(role.get(2), Some(Value::Array(replicas)) if replicas.len() == count)
-                .then_some(())
+            let Some(Value::Array(replicas)) = role.get(2) else {
+                return None;
+            };
+            // One that has confirmed nothing yet shows offset 0.
+            let confirmed = |replica: &Value| match replica {
+                Value::Array(told) => match told.get(2) {
+                    Some(Value::BulkString(offset)) => offset != b"0",
+                    _ => false,
+                },
+                _ => false,
+            };
+            (replicas.len() == count && replicas.iter().all(confirmed)).then_some(())
         })
         .await;
     }
