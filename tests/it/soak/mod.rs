@@ -1,78 +1,39 @@
-//! A long walk in bad weather: three gateways on one Redis, people who never
-//! stop asking, tokens that live for seconds, and something that dies, stops
+//! A long walk in bad weather: three gateways, people who never stop asking, tokens that live for seconds, and something that dies, stops
 //! or breaks off every moment. Nobody may be signed out by any of it, no
 //! request may reach the application without the name of whoever sent it, and
 //! the provider, which rotates strictly, may see no token twice but after a
 //! `kill -9` that came between its answer and our store.
 
+mod canary;
+mod keeper;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use vestibule::base::random;
 
+use self::canary::Canary;
+use self::keeper::Keeper;
+
 use crate::harness::browser::Browser;
-use crate::harness::chaos::{Chaos, Weather};
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Endpoint, Fault, Provider, User};
-use crate::harness::redis::Redis;
 use crate::harness::wire::Answer;
 
 /// Seconds that an access token lives.
 const LIFE: u64 = 3;
+const GATEWAYS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(60);
 /// A person signs out about once in so many requests.
 const SIGNS_OUT_EVERY: usize = 300;
-
-/// The application: answers with the name that the gateway told it.
-struct Canary {
-    address: SocketAddr,
-    /// Requests that came without a name.
-    nameless: Arc<AtomicUsize>,
-}
-
-impl Canary {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("address");
-        let nameless = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&nameless);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let counter = Arc::clone(&counter);
-                let service = hyper::service::service_fn(move |request: http::Request<_>| {
-                    let name = name_in(&request);
-                    if name.is_empty() {
-                        counter.fetch_add(1, Ordering::SeqCst);
-                    }
-                    let answer = http::Response::new(Full::new(Bytes::from(name)));
-                    std::future::ready(Ok::<_, std::convert::Infallible>(answer))
-                });
-                let connection = hyper::server::conn::http1::Builder::new();
-                let connection = connection.serve_connection(TokioIo::new(stream), service);
-                // A gateway that dies breaks its connections.
-                tokio::spawn(async move { drop(connection.await) });
-            }
-        });
-        Self { address, nameless }
-    }
-}
-
-fn name_in(request: &http::Request<hyper::body::Incoming>) -> String {
-    let name = request.headers().get("remote-user");
-    let text = name.and_then(|name| name.to_str().ok());
-    text.unwrap_or_default().to_owned()
-}
 
 /// What the people saw.
 #[derive(Default)]
@@ -99,9 +60,7 @@ impl Diary {
 struct World {
     provider: Provider,
     canary: Canary,
-    redis: tokio::sync::Mutex<Redis>,
-    /// Between each gateway and Redis.
-    paths: Vec<Chaos>,
+    keeper: Keeper,
     gateways: Vec<tokio::sync::Mutex<Gateway>>,
     addresses: Vec<SocketAddr>,
     url: String,
@@ -114,16 +73,10 @@ struct World {
 }
 
 impl World {
-    async fn start() -> Self {
+    async fn start(keeper: Keeper) -> Self {
         let provider = Provider::start("oidc-plain").await;
         provider.set(|script| script.access_lifetime = LIFE);
         let canary = Canary::start().await;
-        let redis = Redis::start().await;
-        let paths = [
-            Chaos::before(redis.address()).await,
-            Chaos::before(redis.address()).await,
-            Chaos::before(redis.address()).await,
-        ];
         let upstream = format!("http://{}", canary.address);
         let plan = Plan::bare(&provider.issuer)
             .route(&format!(
@@ -131,13 +84,13 @@ impl World {
             ))
             .log_level("info");
         let mut gateways = Vec::new();
-        for path in &paths {
+        for number in 0..GATEWAYS {
             let own = if gateways.is_empty() {
                 plan.clone()
             } else {
                 plan.replica()
             };
-            gateways.push(own.redis(&Redis::lines_through(path)).start().await);
+            gateways.push(own.redis(&keeper.lines(number).await).start().await);
         }
         Self {
             url: gateways[0].url("/x"),
@@ -145,10 +98,9 @@ impl World {
             authority: gateways[0].authority(),
             addresses: gateways.iter().map(Gateway::address).collect(),
             gateways: gateways.into_iter().map(tokio::sync::Mutex::new).collect(),
-            paths: paths.into(),
             provider,
             canary,
-            redis: tokio::sync::Mutex::new(redis),
+            keeper,
             at_the_provider: tokio::sync::Mutex::default(),
             diary: Diary::default(),
             over: AtomicBool::new(false),
@@ -259,10 +211,10 @@ impl World {
         status != 401
     }
 
-    /// One misfortune. True if a gateway was killed.
+    /// One misfortune. True if something died with what it held.
     async fn misfortune(&self) -> bool {
         let one = pick(self.gateways.len());
-        match pick(9) {
+        match pick(8) {
             0 => {
                 let mut gateway = self.gateways[one].lock().await;
                 gateway.kill();
@@ -276,39 +228,15 @@ impl World {
                 sleep(Duration::from_millis(500 + random_up_to(3000))).await;
                 gateway.signal("CONT");
             }
-            2 => self.paths[one].cut(),
-            3 => {
-                self.paths[one].set(Weather::stalled());
-                sleep(Duration::from_millis(300 + random_up_to(1500))).await;
-                self.paths[one].calm();
-            }
-            4 => {
-                self.paths[one].set(Weather::both(|path| {
-                    path.latency = Duration::from_millis(40)
-                }));
-                sleep(Duration::from_millis(1000)).await;
-                self.paths[one].calm();
-            }
-            5 => {
-                let mut redis = self.redis.lock().await;
-                redis.kill();
-                sleep(Duration::from_millis(random_up_to(500))).await;
-                redis.restart().await;
-            }
-            6 => {
-                let redis = self.redis.lock().await;
-                redis.stall();
-                sleep(Duration::from_millis(300 + random_up_to(1500))).await;
-                redis.go_on();
-            }
-            7 => self.provider.fail(
+            2 => self.provider.fail(
                 Endpoint::Refresh,
                 [503, 429, 500].map(|status| Fault::Busy {
                     status,
                     retry_after: 1,
                 }),
             ),
-            _ => self.provider.fail(Endpoint::Refresh, [Fault::HangUpBefore]),
+            3 => self.provider.fail(Endpoint::Refresh, [Fault::HangUpBefore]),
+            _ => return self.keeper.misfortune().await,
         }
         false
     }
@@ -324,26 +252,37 @@ fn pick(among: usize) -> usize {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn soak_of_rotations_under_chaos() {
-    if !part::have("soak_of_rotations_under_chaos", &[Part::Redis]) {
-        return;
+    if part::have("soak_of_rotations_under_chaos", &[Part::Redis]) {
+        walk("one Redis", Keeper::alone(GATEWAYS).await, 500).await;
     }
-    let (people, wanted) = if part::long() {
-        (100, 10_000)
-    } else {
-        (30, 500)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn soak_of_rotations_while_servers_trade_places() {
+    let name = "soak_of_rotations_while_servers_trade_places";
+    if part::have(name, &[Part::Redis]) {
+        walk("Sentinel", Keeper::pair().await, 250).await;
+    }
+}
+
+/// Until so many rotations are done; of the long run, 10 000.
+async fn walk(keeper_name: &str, keeper: Keeper, ordinary: usize) {
+    let (people, wanted) = match part::long() {
+        true => (100, 10_000),
+        false => (30, ordinary),
     };
-    let world = Arc::new(World::start().await);
+    let world = Arc::new(World::start(keeper).await);
     let began = Instant::now();
     let mut walk = JoinSet::new();
     for number in 0..people {
         let world = Arc::clone(&world);
         walk.spawn(async move { world.person(number).await });
     }
-    let mut kills = 0;
+    let mut deaths = 0;
     let mut misfortunes = 0;
     while world.rotations() < wanted {
         sleep(Duration::from_millis(500 + random_up_to(1000))).await;
-        kills += usize::from(world.misfortune().await);
+        deaths += usize::from(world.misfortune().await);
         misfortunes += 1;
         assert!(
             began.elapsed() < Duration::from_secs(if part::long() { 3600 } else { 180 }),
@@ -371,8 +310,8 @@ async fn soak_of_rotations_under_chaos() {
     }
     let faults = world.diary.faults.lock().expect("faults").clone();
     println!(
-        "soak: {} rotations of {people} sessions on 3 gateways in {:.0} s; {misfortunes} misfortunes, \
-         {kills} of them kill -9 of a gateway; answers by status {after:?} (0: connection broke); \
+        "soak, {keeper_name}: {} rotations of {people} sessions on 3 gateways in {:.0} s; {misfortunes} misfortunes, \
+         {deaths} of them deaths (kill -9 of a gateway, a failover); answers by status {after:?} (0: connection broke); \
          {} tokens seen twice; {} lost their session: {signed_out:?}; \
          {} signed out and stayed out",
         world.rotations(),
@@ -383,8 +322,8 @@ async fn soak_of_rotations_under_chaos() {
     );
     assert_eq!(faults, Vec::<String>::new());
     assert_eq!(world.canary.nameless.load(Ordering::SeqCst), 0);
-    assert!(world.provider.reuse() <= kills, "a token was spent twice");
-    assert!(signed_out.len() <= kills, "somebody was signed out");
+    assert!(world.provider.reuse() <= deaths, "a token was spent twice");
+    assert!(signed_out.len() <= deaths, "somebody was signed out");
     let since = |status: u16| {
         after.get(&status).copied().unwrap_or_default()
             - before.get(&status).copied().unwrap_or_default()
