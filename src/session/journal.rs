@@ -18,6 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::base::kill_point;
+
 /// Processes that may share a folder.
 const MOST_FILES: usize = 16;
 /// Of all that is kept in one file.
@@ -168,6 +170,7 @@ impl Inner {
 
     fn append(&mut self, line: &[u8], durable: bool) -> io::Result<()> {
         let mut written = self.file.write_all(line);
+        kill_point::at("journal", "written");
         if durable && written.is_ok() {
             written = self.file.sync_data();
         }
@@ -194,7 +197,9 @@ impl Inner {
         )?;
         file.write_all(lines.as_bytes())?;
         file.sync_data()?;
+        kill_point::at("journal_rewrite", "before");
         std::fs::rename(&fresh, &path)?;
+        kill_point::at("journal_rewrite", "after");
         File::open(&self.folder)?.sync_all()?;
         self.file = private(&path, OpenOptions::new().read(true).append(true))?;
         self.end = lines.len() as u64;
@@ -220,6 +225,7 @@ impl Inner {
                 self.keep(name, value.clone())?;
                 adopted.insert(name, value);
             }
+            kill_point::at("journal", "adopted");
             // Ours is on disk by now.
             file.set_len(0)?;
         }

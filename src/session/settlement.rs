@@ -8,6 +8,7 @@ use super::store::StoreError;
 use super::vault::TicketRecord;
 use super::waiting::Waiting;
 use crate::base::fault::Fault;
+use crate::base::kill_point;
 
 impl Sessions {
     /// Keeps what waits for the store on disk from now on, and takes up what
@@ -123,6 +124,7 @@ impl Sessions {
             }
         };
         let mut was_live = false;
+        kill_point::at("sign_out_replay", "before");
         if let Some(id) = session {
             was_live = match self.store.tombstone(id, sign_out.at).await {
                 Err(error @ StoreError::Corrupt(_)) => {
@@ -133,6 +135,7 @@ impl Sessions {
             };
             self.forget(id);
         }
+        kill_point::at("sign_out_replay", "after");
         let name = sign_out.name();
         let waited = self.ended.taken(&name, session);
         if was_live {

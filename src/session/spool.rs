@@ -13,6 +13,7 @@ use super::sessions::{SessionError, Sessions};
 use super::store::{Commit, Committed, StoreError};
 use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
+use crate::base::kill_point;
 
 /// A commit that takes longer than this is written down meanwhile.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -145,6 +146,7 @@ impl Sessions {
         if !self.spool.add(spooled.clone()) {
             return;
         }
+        kill_point::at("spool", "before");
         let kept = match &self.journal {
             Some(journal) => {
                 let sealed = self.seal_spooled(spooled);
@@ -152,6 +154,7 @@ impl Sessions {
             }
             None => return,
         };
+        kill_point::at("spool", "after");
         match kept {
             Ok(()) => tracing::warn!(
                 session.reference = spooled.session.reference(),
@@ -201,8 +204,10 @@ impl Sessions {
             return Ok(());
         }
         let commit = spooled.commit.clone();
+        kill_point::at("spool_replay", "before");
         match self.store.commit(spooled.session, commit).await {
             Ok(committed) => {
+                kill_point::at("spool_replay", "after");
                 self.unspool(&spooled).await;
                 let outcome = match committed {
                     Committed::Done { .. } => "stored",

@@ -12,6 +12,7 @@ use super::super::sign_in::{After, Beginning, RETURN_TO_MAX, cookie_fields};
 use super::parameter;
 use crate::base::body::Body;
 use crate::base::fault::Fault;
+use crate::base::kill_point;
 use crate::gate::Authentication;
 use crate::login::{Asking, HandOffError, HandOffRequest, HandedOff, Wish};
 use crate::model::context::{Audience, RequestContext};
@@ -238,6 +239,7 @@ impl Inner {
                 set.push(self.session_cookies.of(scope).set(&handed_off.ticket));
                 set.extend(cleared);
                 render::set_cookies(&mut response, &set);
+                kill_point::at("hand_off", "unanswered");
                 response
             }
             // Asks anew from there; home counts how often.

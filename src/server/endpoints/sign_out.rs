@@ -217,6 +217,7 @@ impl Inner {
             self.signed_out(manner, Some(&return_to))
         };
         render::set_cookies(&mut response, &[self.session_cookie(context).clear()]);
+        kill_point::at("sign_out", "unanswered");
         response
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -423,6 +424,17 @@ impl Gateway {
     /// Everything that it and its predecessors printed.
     pub fn log(&self) -> String {
         format!("{}{}", self.earlier, self.process.log())
+    }
+
+    /// How long this process took to open the embedded store.
+    pub fn database_opened_in(&self) -> Option<Duration> {
+        let log = self.process.log();
+        let line = log
+            .lines()
+            .find(|line| line.contains("session database opened"))?;
+        let line: serde_json::Value = serde_json::from_str(line).ok()?;
+        let took = line.get("took_us")?.as_str()?.parse().ok()?;
+        Some(Duration::from_micros(took))
     }
 
     /// The most memory that it ever had in use, in bytes (Linux).
