@@ -16,11 +16,12 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::admission::Seat;
 use super::io::ClientIo;
 use super::pulse::{Pulse, Stage};
+use super::streams::{Reader, Streams};
 use super::tunnels::Tunnels;
 use crate::base::body::{Body, BoxError};
 use crate::config::checked::Limits;
@@ -92,7 +93,7 @@ impl Connection {
 #[derive(Clone)]
 pub(super) struct Protocols {
     pub(super) http1: http1::Builder,
-    pub(super) http2: http2::Builder<TokioExecutor>,
+    pub(super) http2: http2::Builder<Streams>,
     pub(super) header_count: usize,
 }
 
@@ -114,7 +115,9 @@ impl Protocols {
             http1.max_headers(limits.header_count);
         }
         let bounded = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Streams {
+            patience: limits.body_idle,
+        });
         http2
             .timer(TokioTimer::new())
             .max_header_list_size(bounded(limits.request_head))
@@ -159,21 +162,9 @@ where
         .http1
         .serve_connection(io, service)
         .with_upgrades();
-    async move {
-        let mut connection = std::pin::pin!(connection);
-        let mut graceful = false;
-        std::future::poll_fn(|cx| {
-            pulse.watch(cx.waker());
-            if !graceful && pulse.stage() >= Stage::Graceful as u8 {
-                graceful = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            // A connection that breaks is the client's affair; the request
-            // on it was answered or is dropped.
-            connection.as_mut().poll(cx).map(|_| ())
-        })
-        .await;
-    }
+    drive(connection, pulse, Stage::Graceful, |connection| {
+        connection.graceful_shutdown();
+    })
 }
 
 /// Serves one HTTP/2 connection to its end.
@@ -200,20 +191,33 @@ where
     let service = service_fn(move |request| answer_stream(served.clone(), most, request));
     let io = ClientIo::new(stream, pulse.clone(), seat);
     let connection = protocols.http2.serve_connection(io, service);
-    async move {
-        let mut connection = std::pin::pin!(connection);
-        let mut graceful = false;
-        std::future::poll_fn(|cx| {
-            pulse.watch(cx.waker());
-            // GOAWAY tells clients at once; what is under way goes on.
-            if !graceful && pulse.stage() >= Stage::Closing as u8 {
-                graceful = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            connection.as_mut().poll(cx).map(|_| ())
-        })
-        .await;
-    }
+    // GOAWAY tells clients at once; what is under way goes on.
+    drive(connection, pulse, Stage::Closing, |connection| {
+        connection.graceful_shutdown();
+    })
+}
+
+/// Polls a connection to its end. When the drain has come as far as `when`,
+/// it is wound down.
+async fn drive<C: Future>(
+    connection: C,
+    pulse: Arc<Pulse>,
+    when: Stage,
+    wind_down: impl Fn(Pin<&mut C>) + Send,
+) {
+    let mut connection = std::pin::pin!(connection);
+    let mut told = false;
+    std::future::poll_fn(|cx| {
+        pulse.watch(cx.waker());
+        if !told && pulse.stage() >= when as u8 {
+            told = true;
+            wind_down(connection.as_mut());
+        }
+        // A connection that breaks is the client's affair; the request on it
+        // was answered or is dropped.
+        connection.as_mut().poll(cx).map(|_| ())
+    })
+    .await;
 }
 
 /// An HTTP/2 request in the form in which everybody behind this line reads
@@ -244,6 +248,7 @@ async fn answer_stream<H: Handler>(
     };
     Ok(response.map(|body| Outgoing {
         body,
+        reader: Reader::of_this_stream(),
         _under_way: under_way,
     }))
 }
@@ -279,6 +284,7 @@ async fn answer<H: Handler>(
     }
     Ok(response.map(|body| Outgoing {
         body,
+        reader: None,
         _under_way: under_way,
     }))
 }
@@ -299,9 +305,12 @@ impl Drop for UnderWay {
     }
 }
 
-/// A response body that tells the pulse when it is over.
+/// A response body that tells the pulse when it is over, and whoever keeps the
+/// time of its stream who waits for whom.
 struct Outgoing {
     body: Body,
+    /// Of a stream; of an HTTP/1.1 connection the sweep knows it.
+    reader: Option<Arc<Reader>>,
     _under_way: UnderWay,
 }
 
@@ -313,7 +322,14 @@ impl HttpBody for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        if let Some(reader) = &self.reader {
+            match frame {
+                Poll::Ready(_) => reader.was_handed_a_piece(),
+                Poll::Pending => reader.waits(),
+            }
+        }
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

@@ -12,6 +12,7 @@ mod io;
 mod pulse;
 mod serve;
 mod spawner;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;

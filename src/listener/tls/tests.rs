@@ -249,6 +249,30 @@ async fn sec_dos_heads_of_streams_are_bounded() {
 }
 
 #[tokio::test]
+async fn sec_dos_02_a_stream_whose_client_never_reads_ends_alone() {
+    let rig = Rig::start(|limits| limits.body_idle = Duration::from_secs(1));
+    let stream = rig.connect(b"h2").await.unwrap();
+    let (sender, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
+        .initial_stream_window_size(0)
+        .handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let ask = |path: &str| {
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.uri_mut() = format!("https://localhost{path}").parse().unwrap();
+        sender.clone().send_request(request)
+    };
+    let (held, busy) = tokio::join!(ask("/x"), ask("/slow"));
+    assert_eq!(busy.unwrap().status(), StatusCode::OK, "nobody's fault");
+    let body = bounded_body::read(held.unwrap().into_body(), 1024);
+    let ended = tokio::time::timeout(Duration::from_secs(8), body).await;
+    assert!(ended.expect("held for ever").is_err());
+    assert_eq!(ask("/y").await.unwrap().status(), StatusCode::OK);
+    rig.running.join();
+}
+
+#[tokio::test]
 async fn sec_dos_16_a_panic_ends_its_own_stream_only() {
     let rig = Rig::start(|_| {});
     let client = rig.multiplexed().await;
