@@ -95,7 +95,8 @@ impl Entry {
         } else {
             self.line.request_began(watch.patience, watch.body);
         }
-        self.sender.send(request, SWEEP * watch.patience)
+        let body = watch.body.cloned();
+        self.sender.send(request, SWEEP * watch.patience, body)
     }
 }
 

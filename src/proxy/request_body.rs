@@ -72,6 +72,13 @@ impl BodyWatch {
         self.bytes.swap(0, Relaxed) < SLOWEST_PER_SECOND * RATE_WINDOW.as_secs()
     }
 
+    /// Of a body that nothing sweeps: whether it ended `within` the time that
+    /// just passed, or came along fast enough to go on.
+    pub(super) fn moved(&self, within: Duration) -> bool {
+        let bytes = self.bytes.swap(0, Relaxed);
+        self.ended() || bytes >= SLOWEST_PER_SECOND * within.as_secs().max(1)
+    }
+
     pub(super) fn limit(&self) -> u64 {
         self.limit
     }

@@ -3,6 +3,8 @@
 //! that the connection speaks.
 
 use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::Either;
@@ -13,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::request_body::BodyWatch;
 use crate::base::body::Body;
 
 /// Head of a response; larger ones are refused with 502.
@@ -90,11 +93,13 @@ impl Sender {
     }
 
     /// Hands the request over. `patience`: how long a stream may wait for its
-    /// answer's head; of a connection with one request the sweep knows that.
+    /// answer's head once `body` is over, or rests; of a connection with one
+    /// request the sweep knows that.
     pub(super) fn send(
         &mut self,
         mut request: Request<Body>,
         patience: Duration,
+        body: Option<Arc<BodyWatch>>,
     ) -> impl Future<Output = Answer> + Send + use<> {
         match self {
             Self::One(sender) => {
@@ -106,9 +111,14 @@ impl Sender {
                 into_stream(&mut request, scheme);
                 let answer = sender.try_send_request(request);
                 Either::Right(async move {
-                    match tokio::time::timeout(patience, answer).await {
-                        Ok(answer) => answer.map_err(Unanswered::failed),
-                        Err(_) => Err(Unanswered::TimedOut),
+                    let mut answer = pin!(answer);
+                    loop {
+                        let sending = body.as_ref().filter(|body| !body.ended());
+                        match tokio::time::timeout(patience, answer.as_mut()).await {
+                            Ok(answer) => return answer.map_err(Unanswered::failed),
+                            Err(_) if sending.is_some_and(|body| body.moved(patience)) => {}
+                            Err(_) => return Err(Unanswered::TimedOut),
+                        }
                     }
                 })
             }

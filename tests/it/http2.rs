@@ -12,8 +12,6 @@ use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -21,6 +19,7 @@ use crate::harness::chromium::Chromium;
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Provider, User};
+use crate::harness::tls;
 use crate::harness::upstream::Upstream;
 
 type Streamed = StreamBody<
@@ -154,25 +153,7 @@ struct Told {
 
 impl Client {
     async fn of(gateway: &Gateway) -> Self {
-        let mut roots = rustls::RootCertStore::empty();
-        for certificate in
-            CertificateDer::pem_file_iter(gateway.plan().certificate()).expect("certificate")
-        {
-            roots.add(certificate.expect("PEM")).expect("an anchor");
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"h2".to_vec()];
-        let stream = TcpStream::connect(gateway.address()).await.expect("tcp");
-        let name = ServerName::try_from("app.localhost").expect("name");
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .expect("TLS");
+        let stream = tls::connect(gateway, "h2").await;
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                 .await
@@ -328,6 +309,31 @@ async fn a_large_body_passes_and_one_that_is_too_large_does_not() {
     }
     let told = client.ask("/x", &[], Bytes::new()).await;
     assert_eq!(told.expect("an answer").status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_upload_may_take_longer_than_its_answer() {
+    let stage = Stage::start("").await;
+    let stream = tls::connect(&stage.gateway, "h2").await;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+    tokio::spawn(connection);
+    let pieces = futures_util::stream::unfold(0, |sent| async move {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let piece = Frame::data(Bytes::from_static(&[b'a'; 8 * 1024]));
+        (sent < 8).then_some((Ok::<_, std::convert::Infallible>(piece), sent + 1))
+    });
+    let request = Request::post(format!("{}/up", stage.gateway.plan().origin()))
+        .body(StreamBody::new(Box::pin(pieces)))
+        .expect("request");
+    let answer = sender.send_request(request).await.expect("an answer");
+    assert_eq!(
+        answer.status(),
+        StatusCode::OK,
+        "4 s, with response_timeout = 2 s"
+    );
 }
 
 #[tokio::test]

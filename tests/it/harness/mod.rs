@@ -24,6 +24,7 @@ pub mod redis_cluster;
 pub mod scene;
 pub mod secrets;
 pub mod sentinels;
+pub mod tls;
 pub mod until;
 pub mod upstream;
 pub mod wall_clock;
