@@ -19,9 +19,13 @@ use crate::base::key_ring::{KeyId, RingKey};
 use crate::base::random;
 use crate::base::seal::{self, Binding};
 use crate::model::identity::ProviderId;
+use crate::session::provider_sign_out::NOTES_KEPT;
 
 /// How long a person may take at the provider.
 pub const LIFETIME: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+/// A sign-in that is finished at the last moment still sees that the provider
+/// signed the person out meanwhile.
+const _: () = assert!(NOTES_KEPT.as_secs() >= LIFETIME.as_secs() + 120);
 /// How long a browser keeps the secret of one that succeeded, for a reload.
 pub const KEPT_AFTERWARDS: std::time::Duration = std::time::Duration::from_secs(120);
 /// Cookies of one tag that are tried.

@@ -191,10 +191,12 @@ impl Inner {
             .collect();
         let path = data_path(&self.folder, &self.stem, self.number);
         let fresh = path.with_extension("new");
-        let mut file = private(
-            &fresh,
-            OpenOptions::new().write(true).create(true).truncate(true),
-        )?;
+        // A leftover may be somebody else's, and readable by others.
+        match std::fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = private(&fresh, OpenOptions::new().write(true).create_new(true))?;
         file.write_all(lines.as_bytes())?;
         file.sync_data()?;
         kill_point::at("journal_rewrite", "before");
@@ -257,8 +259,12 @@ fn data_path(folder: &Path, stem: &str, number: usize) -> PathBuf {
     folder.join(format!("outage-{stem}-{number}.journal"))
 }
 
-/// For us alone, and made if it is missing.
+/// For us alone, and made if it is missing. A link is not followed: who may
+/// write to the folder must not choose which of our files we write to.
 fn private(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    if std::fs::symlink_metadata(path).is_ok_and(|known| known.is_symlink()) {
+        return Err(io::Error::other(format!("{} is a link", path.display())));
+    }
     options.create(true).mode(0o600).open(path)
 }
 
@@ -385,6 +391,30 @@ mod tests {
         assert_eq!(journal.entries().len(), 1);
         let aside = std::fs::read_to_string(&files(folder.path(), ".damaged")[0]).unwrap();
         assert_eq!(aside.lines().count(), 4, "{aside}");
+    }
+
+    #[tokio::test]
+    async fn sec_ses_22_links_and_leftovers_in_a_shared_folder_are_not_written_through() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("precious");
+        std::fs::write(&target, "ours").unwrap();
+        let fresh = data_path(folder.path(), STEM, 0).with_extension("new");
+        std::os::unix::fs::symlink(&target, &fresh).unwrap();
+        let journal = Journal::open(folder.path(), STEM).unwrap();
+        journal.keep(name(1), vec![1]).await.unwrap();
+        drop(journal);
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "ours");
+        // A file that others may read is not written to either.
+        std::fs::write(&fresh, "").unwrap();
+        std::fs::set_permissions(&fresh, PermissionsExt::from_mode(0o666)).unwrap();
+        drop(Journal::open(folder.path(), STEM).unwrap());
+        let path = data_path(folder.path(), STEM, 0);
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        assert!(Journal::open(folder.path(), STEM).is_err());
+        assert_eq!(std::fs::read_to_string(&target).unwrap(), "ours");
     }
 
     #[tokio::test]

@@ -16,8 +16,8 @@ use crate::base::random;
 use crate::model::identity::Identity;
 
 /// A sign-in that began before a note this old has failed by now: longer than
-/// a login transaction lives.
-const NOTES_KEPT: Duration = Duration::from_secs(15 * 60);
+/// a login transaction lives and its exchange takes (`login` sees to it).
+pub const NOTES_KEPT: Duration = Duration::from_secs(20 * 60);
 
 /// Whom a provider has signed out.
 #[derive(Debug, Clone, Copy)]
