@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 
 use super::super::render;
 use super::super::service::Inner;
+use super::form::{self, FORM_WAIT};
 use super::parameter;
-use super::sign_out::{FORM_WAIT, read_form};
 use crate::base::body::Body;
 use crate::base::fault::Fault;
 use crate::model::context::RequestContext;
@@ -26,7 +26,7 @@ impl Inner {
         if !is_form(head) || context.target.query().is_some() {
             return refused(StatusCode::BAD_REQUEST, "bad_request");
         }
-        let form = match read_form(body, FORM_WAIT).await {
+        let form = match form::read(body, FORM_WAIT).await {
             Ok(form) => form,
             Err((status, reason)) => return refused(status, reason),
         };

@@ -3,6 +3,7 @@
 
 mod account;
 mod back_channel;
+mod form;
 mod handoff;
 mod login;
 mod sign_out;

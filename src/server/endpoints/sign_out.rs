@@ -1,8 +1,5 @@
 //! `sign_out`: the record first, then the cookie, then the provider.
 
-use std::time::Duration;
-
-use bytes::Bytes;
 use http::request::Parts as Head;
 use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
@@ -11,10 +8,10 @@ use url::Url;
 use super::super::render::{self, Manner, Trouble};
 use super::super::service::Inner;
 use super::super::sign_in::{cookie_fields, encode};
+use super::form::{self, FORM_WAIT};
 use super::login::by_own_will;
 use super::parameter;
-use crate::base::body::{Body, BoxError};
-use crate::base::bounded_body::{self, ReadError};
+use crate::base::body::Body;
 use crate::base::fault::Fault;
 use crate::base::kill_point;
 use crate::gate::Authentication;
@@ -22,10 +19,6 @@ use crate::model::context::{Audience, RequestContext};
 use crate::page::{SignOutConfirm, SignedOut};
 use crate::session::sessions::Session;
 use crate::session::ticket::Ticket;
-
-/// Forms of ours are tiny, and come at once.
-const FORM_LIMIT: usize = 16 * 1024;
-pub(super) const FORM_WAIT: Duration = Duration::from_secs(10);
 
 impl Inner {
     /// GET acts only where the browser vouches that the person came from here
@@ -150,7 +143,7 @@ impl Inner {
         head: &Head,
         body: Incoming,
     ) -> Result<(Shown, Option<String>), Response<Body>> {
-        let form = read_form(body, FORM_WAIT)
+        let form = form::read(body, FORM_WAIT)
             .await
             .map_err(|(status, reason)| {
                 let trouble = Trouble::new(status, reason, context.reference);
@@ -369,46 +362,4 @@ pub(super) enum Shown {
     /// Tickets that the store cannot say anything about now.
     Unread(Vec<Ticket>),
     Nobody,
-}
-
-/// A form, or how it failed. Without an end to the waiting a few thousand
-/// stalled forms would take every place among the requests in flight.
-pub(super) async fn read_form<B>(
-    body: B,
-    patience: Duration,
-) -> Result<Bytes, (StatusCode, &'static str)>
-where
-    B: http_body::Body<Data = Bytes> + Unpin,
-    B::Error: Into<BoxError>,
-{
-    match tokio::time::timeout(patience, bounded_body::read(body, FORM_LIMIT)).await {
-        Ok(Ok(form)) => Ok(form),
-        Ok(Err(ReadError::TooLarge { .. })) => {
-            Err((StatusCode::PAYLOAD_TOO_LARGE, "body_too_large"))
-        }
-        Ok(Err(ReadError::Broken(_))) => Err((StatusCode::BAD_REQUEST, "body_broken")),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "request_timeout")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use http_body_util::{Full, StreamBody};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn sec_dos_02_a_form_that_never_ends_gives_its_place_back() {
-        type Frame = Result<http_body::Frame<Bytes>, std::io::Error>;
-        let stalled = StreamBody::new(futures_util::stream::pending::<Frame>());
-        let (status, _) = read_form(stalled, Duration::from_millis(20))
-            .await
-            .unwrap_err();
-        assert_eq!(status, StatusCode::REQUEST_TIMEOUT);
-        let long = Full::new(Bytes::from(vec![b'a'; FORM_LIMIT + 1]));
-        let (status, _) = read_form(long, FORM_WAIT).await.unwrap_err();
-        assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
-        let form = read_form(Full::new(Bytes::from_static(b"rd=/")), FORM_WAIT).await;
-        assert_eq!(form.unwrap(), "rd=/");
-    }
 }
