@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::harness::browser::Browser;
+use crate::harness::chaos::Chaos;
 use crate::harness::echo::Echo;
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Endpoint, Fault, Provider, User};
@@ -332,6 +333,69 @@ async fn row_0_7_the_callback_may_land_on_another_replica_or_after_a_restart() {
     scene.gateway.restart().await;
     assert_eq!(other.open(callback.as_str()).await.status, 200);
     assert_eq!(scene.logins(), (2, 2));
+}
+
+/// The code is redeemed and then the store is gone: for `away`, or for good.
+async fn store_gone_at_the_end(away: Option<Duration>) {
+    let redis = Redis::start().await;
+    let path = Chaos::before(redis.address()).await;
+    let lines = Redis::lines_through(&path);
+    let scene = Scene::with("oidc-plain", |plan| plan.redis(&lines)).await;
+    let browser = Browser::new();
+    let callback = scene.callback_of(&browser).await;
+    let gate = Arc::new(Semaphore::new(0));
+    scene
+        .provider
+        .fail(Endpoint::Code, [Fault::HoldAnswer(Arc::clone(&gate))]);
+    let outage = async {
+        until::holds("the code is with the provider", || {
+            scene.provider.count(Endpoint::Code) == 1
+        })
+        .await;
+        path.down().await;
+        gate.add_permits(1);
+        if let Some(away) = away {
+            tokio::time::sleep(away).await;
+            path.up().await;
+        }
+    };
+    let (answer, ()) = tokio::join!(browser.open(callback.as_str()), outage);
+    if away.is_some() {
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.url.path(), "/hello");
+        session_cookie(&browser);
+        assert_eq!(scene.logins(), (1, 1));
+        return;
+    }
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    assert_ne!(answer.header("retry-after"), "");
+    assert!(
+        browser
+            .cookies()
+            .iter()
+            .all(|cookie| cookie.name != "vestibule")
+    );
+    assert_eq!(scene.provider.count(Endpoint::Code), 1);
+    path.up().await;
+    until::some("sign-ins work again", || async {
+        let answer = Browser::new().open(&scene.gateway.url("/hello")).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn row_0_8_a_store_that_is_away_for_a_moment_costs_no_sign_in() {
+    if part::have("row_0_8_a_store_that_is_away_for_a_moment", &[Part::Redis]) {
+        store_gone_at_the_end(Some(Duration::from_millis(700))).await;
+    }
+}
+
+#[tokio::test]
+async fn row_0_8_a_store_that_stays_away_leaves_no_half_session() {
+    if part::have("row_0_8_a_store_that_stays_away", &[Part::Redis]) {
+        store_gone_at_the_end(None).await;
+    }
 }
 
 /// The browser goes away while the code is with the provider.

@@ -44,6 +44,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The store may take the same a moment later.
+    pub fn is_of_the_moment(&self) -> bool {
+        matches!(self, Self::Unavailable(_) | Self::Refused(_))
+    }
+
     /// Session ids are random and used once, so this is no ordinary outcome:
     /// somebody wrote there, or a create was repeated.
     fn already_exists() -> Self {
