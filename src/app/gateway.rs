@@ -108,6 +108,7 @@ impl Gateway {
             clock.clone(),
         )?);
         let session_cookies = SessionCookies::new(&config.server, &config.session, clock.clone());
+        let cookie_settings = session_cookies.settings();
         let refresher = Refresher::new(
             Arc::clone(&sessions),
             Arc::clone(&providers),
@@ -232,6 +233,7 @@ impl Gateway {
             Arc::clone(&admin),
             clock.clone(),
             health,
+            cookie_settings,
         ));
         control.spawn(self_test::watch(
             config.clone(),

@@ -19,6 +19,7 @@ const EVERY_AWAY: Duration = Duration::from_millis(250);
 /// Failures in a row are one reason to look.
 const LEAST: Duration = Duration::from_millis(100);
 const ADOPT_EVERY: Duration = Duration::from_secs(30);
+const MEET_EVERY: Duration = Duration::from_secs(30);
 
 /// Runs until it is dropped. The first contact makes the gateway ready.
 pub(super) async fn watch(
@@ -26,12 +27,14 @@ pub(super) async fn watch(
     state: Arc<AdminState>,
     clock: Clock,
     health: Arc<StoreHealth>,
+    cookie: String,
 ) {
     let mut well = None;
     let mut steps = StepWatch::new(&clock);
     // What waits from before the start counts as trouble.
     let mut settled = None;
     let mut adopt_at = Instant::now();
+    let mut meet_at = Instant::now();
     loop {
         if let Some(step) = steps.look(&clock) {
             tracing::warn!(
@@ -66,6 +69,12 @@ pub(super) async fn watch(
         well = Some(now_well);
         if now_well {
             state.store_reached();
+            if meet_at <= Instant::now() {
+                meet_at = Instant::now() + MEET_EVERY;
+                if let Err(error) = sessions.meet_neighbours(&cookie).await {
+                    tracing::debug!(reason = error.reason(), "the neighbours are not known");
+                }
+            }
             match sessions.settle(settled != Some(failures)).await {
                 Ok(()) => settled = Some(failures),
                 Err(error) => tracing::debug!(

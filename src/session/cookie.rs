@@ -50,6 +50,17 @@ impl SessionCookies {
         &self.home_scope
     }
 
+    /// The same text wherever cookies are made and found alike.
+    pub fn settings(&self) -> String {
+        let SessionCookie {
+            name,
+            domain,
+            same_site,
+            ..
+        } = &self.home;
+        format!("{name}, {domain:?}, {same_site:?}, {}", self.home_scope.0)
+    }
+
     pub fn of(&self, scope: &Scope) -> &SessionCookie {
         if *scope == self.home_scope {
             &self.home

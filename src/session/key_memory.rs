@@ -3,9 +3,10 @@
 //! was lost; going on would look as if everybody had signed out. A database
 //! refuses it.
 //!
-//! Limits: a ring that lacks some of the keys only earns a warning, as does
-//! any ring where replicas share the store, for replacing keys that leaked
-//! must be possible there; and no replica tells others which keys it reads.
+//! Limits: a ring that lacks some of the keys only earns a warning, and one
+//! that lacks all of them an alert where replicas share the store, for
+//! replacing keys that leaked must be possible there; and no replica tells
+//! others which keys it reads.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -32,7 +33,15 @@ impl Sessions {
             return Err(SessionError::ForeignRing);
         }
         let first = !self.key_memory.agreed.swap(true, Ordering::Relaxed);
-        if first && unknown > 0 {
+        if first && known == 0 && unknown > 0 {
+            tracing::error!(
+                alert = "key_ring_of_another_store",
+                unknown,
+                "the key ring (keys.file) has none of the keys that wrote the sessions in the \
+                 store: replicas with different keys sign each other's people out; give all of \
+                 them one ring, unless the old keys were dropped on purpose"
+            );
+        } else if first && unknown > 0 {
             tracing::warn!(
                 unknown,
                 "sessions of keys that the key ring lacks look signed out; \

@@ -15,6 +15,7 @@ pub mod journal;
 mod key_memory;
 mod last_read;
 pub mod lifetime;
+mod neighbours;
 mod person_mark;
 mod pins;
 pub mod provider_sign_out;

@@ -14,6 +14,7 @@ use super::journal::{Journal, Name};
 use super::key_memory::KeyMemory;
 use super::last_read::LastRead;
 use super::lifetime::{self, Age};
+use super::neighbours::Neighbours;
 use super::pins::Pins;
 use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
 pub use super::revocation::Reach;
@@ -112,6 +113,7 @@ pub struct Sessions {
     pub(super) namespace: Arc<str>,
     pub(super) lifetime: Duration,
     pub(super) key_memory: KeyMemory,
+    pub(super) neighbours: Neighbours,
     pub(super) pins: Pins,
     pub(super) notes: Notes,
     pub(super) last_read: LastRead,
@@ -135,6 +137,7 @@ impl Sessions {
             namespace: settings.namespace.into(),
             lifetime: settings.lifetime,
             key_memory: KeyMemory::default(),
+            neighbours: Neighbours::default(),
             pins: Pins::default(),
             notes: Notes::default(),
             idle_timeout: settings.idle_timeout,
