@@ -5,6 +5,13 @@
 //! means for the session, for the others of its provider, and for the
 //! operator.
 //! Must not know: HTTP requests, cookies, routes.
+//!
+//! Limits: an access token is for the application, so nothing is read in it.
+//! One whose `nbf` lies in the future is passed on at once: a record holds one
+//! access token, the newest, and whoever reads `nbf` may allow for clocks that
+//! differ (RFC 7519 section 4.1.5). An ID token is ours and is judged with a
+//! minute of leeway; beyond it the claims stay as they were and the session
+//! goes on.
 
 mod alert;
 mod at_once;

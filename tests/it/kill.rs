@@ -23,7 +23,7 @@ async fn strict(redis: &Redis) -> Scene {
 }
 
 #[tokio::test]
-async fn killed_gateway_with_its_own_store() {
+async fn row_1_1_killed_gateway_with_its_own_store() {
     let mut scene = Scene::start().await;
     let ann = scene.signed_in(User::ann()).await;
     for _ in 0..3 {
@@ -34,8 +34,11 @@ async fn killed_gateway_with_its_own_store() {
 }
 
 #[tokio::test]
-async fn killed_gateway_and_killed_redis() {
-    if !part::have("killed_gateway_and_killed_redis", &[Part::Redis]) {
+async fn row_1_1_killed_gateway_and_row_1_9_killed_redis() {
+    if !part::have(
+        "row_1_1_killed_gateway_and_row_1_9_killed_redis",
+        &[Part::Redis],
+    ) {
         return;
     }
     let mut redis = Redis::start().await;

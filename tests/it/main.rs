@@ -75,6 +75,8 @@ mod refresh;
 #[cfg(test)]
 mod refresh_rows;
 #[cfg(test)]
+mod rolling_restart;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod sign_out;

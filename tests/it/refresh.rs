@@ -239,7 +239,7 @@ async fn an_unknown_outcome_costs_at_most_one_new_sign_in() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_does_not_cancel_the_refresh() {
+async fn row_0_10_and_n4_a_client_that_leaves_does_not_cancel_the_refresh() {
     let scene = Scene::start().await;
     let browser = short_lived(&scene, 2).await;
     let gate = Arc::new(Semaphore::new(0));

@@ -8,6 +8,7 @@ use crate::harness::port;
 use crate::harness::provider::{Provider, User};
 use crate::harness::redis::Redis;
 use crate::harness::scene::{Scene, session_cookie};
+use crate::harness::until;
 use crate::harness::upstream::Upstream;
 
 #[tokio::test]
@@ -113,7 +114,7 @@ async fn a_good_configuration_is_checked_and_explained() {
 }
 
 #[tokio::test]
-async fn sec_ses_07_a_ring_that_is_missing_or_weak_is_refused_by_name() {
+async fn sec_ses_07_and_row_1_2_a_ring_that_is_missing_or_weak_is_refused_by_name() {
     let zero = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
     for ring in [None, Some("short\n"), Some(zero), Some("")] {
         let plan = plan().redis("url = \"redis://127.0.0.1:3/0\"");
@@ -129,8 +130,11 @@ async fn sec_ses_07_a_ring_that_is_missing_or_weak_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn another_ring_means_signed_out_and_no_error() {
-    if !part::have("another_ring_means_signed_out_and_no_error", &[Part::Redis]) {
+async fn row_1_3_another_ring_means_signed_out_and_no_error() {
+    if !part::have(
+        "row_1_3_another_ring_means_signed_out_and_no_error",
+        &[Part::Redis],
+    ) {
         return;
     }
     let redis = Redis::start().await;
@@ -146,6 +150,65 @@ async fn another_ring_means_signed_out_and_no_error() {
         401
     );
     scene.sign_in(&ann, User::ann()).await;
+}
+
+/// The newest key writes, the older ones read; a key that is gone is no error.
+#[tokio::test]
+async fn row_1_3_keys_are_replaced_one_after_the_other() {
+    let mut scene = Scene::start().await;
+    let file = scene.gateway.plan().folder().join("keys");
+    let old = std::fs::read_to_string(&file).expect("file");
+    let new = "RBPm6oXHk3Uq0vYt5nDs1aWc8eJf2gKh4iLj7oMp9rA=\n";
+    let ann = scene.signed_in(User::ann()).await;
+    let url = scene.gateway.url("/x");
+    std::fs::write(&file, format!("{new}{old}")).expect("file");
+    scene.gateway.restart().await;
+    assert_eq!(ann.fetch("GET", &url, &[]).await.status, 200);
+    assert_eq!(scene.logins(), (1, 1));
+    let bob = scene.signed_in(User::bob()).await;
+    std::fs::write(&file, new).expect("file");
+    scene.gateway.restart().await;
+    assert_eq!(bob.fetch("GET", &url, &[]).await.status, 200);
+    assert_eq!(scene.logins(), (2, 2));
+    assert_eq!(ann.fetch("GET", &url, &[]).await.status, 401);
+    let answer = ann.step(&url).await;
+    assert_eq!(answer.status, 302, "{}", answer.text());
+    assert_eq!(scene.sign_in(&ann, User::ann()).await.status, 200);
+}
+
+/// Said by name at the start: replicas that sign each other's people out.
+#[tokio::test]
+async fn row_1_4_replicas_with_other_keys_or_other_cookies_are_found() {
+    let name = "row_1_4_replicas_with_other_keys_or_other_cookies_are_found";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    let redis = Redis::start().await;
+    let scene = Scene::with("oidc-plain", |plan| plan.redis(&redis.lines())).await;
+    scene.signed_in(User::ann()).await;
+    let plan = scene.gateway.plan();
+    let same = plan.replica().start().await;
+    let keys = plan.folder().join("other-keys");
+    let other = "RBPm6oXHk3Uq0vYt5nDs1aWc8eJf2gKh4iLj7oMp9rA=\n";
+    std::fs::copy(plan.folder().join("keys"), &keys).expect("a private file");
+    std::fs::write(&keys, other).expect("file");
+    let foreign = plan
+        .replica()
+        .environment("VESTIBULE__KEYS__FILE", &keys.display().to_string())
+        .start()
+        .await;
+    let told = "\"alert\":\"key_ring_of_another_store\"";
+    until::holds("the keys differ", || foreign.log().contains(told)).await;
+    let strict = plan
+        .replica()
+        .environment("VESTIBULE__SESSION__SAME_SITE", "strict")
+        .start()
+        .await;
+    let differs = "\"alert\":\"cookie_settings_differ\"";
+    until::holds("the cookies differ", || strict.log().contains(differs)).await;
+    assert!(!same.log().contains(told));
+    assert!(!same.log().contains(differs));
+    assert!(!foreign.log().contains(differs));
 }
 
 #[tokio::test]

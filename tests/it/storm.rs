@@ -114,7 +114,7 @@ async fn row_1_11_storm_while_the_provider_answers_after_a_second() {
 
 #[tokio::test]
 async fn row_1_11_storm_while_the_provider_answers_after_three_seconds() {
-    if part::long() && part::have("row_1_11_storm_3", &[Part::Redis]) {
+    if part::have("row_1_11_storm_3", &[Part::Redis]) {
         after_the_end(3).await;
     }
 }
@@ -137,6 +137,7 @@ async fn row_1_11_storm_while_the_provider_answers_after_eight_seconds() {
     sleep(Duration::from_millis(4300)).await;
     let late = storm.strike(200).await;
     assert!(late.iter().all(is_patient), "{late:?}");
+    let waited = late.iter().filter(|answer| !is_served(answer)).count();
     until::some("all are served again", || async {
         let answers = storm.strike(20).await;
         assert!(answers.iter().all(is_patient), "{answers:?}");
@@ -146,6 +147,12 @@ async fn row_1_11_storm_while_the_provider_answers_after_eight_seconds() {
     assert_eq!(storm.calls(), 1);
     assert_eq!(storm.scene.provider.reuse(), 0);
     assert_eq!(storm.scene.logins(), (1, 1));
+    println!(
+        "storm, provider answers after 8 s: {} of {} served before the end, {waited} of {} told to wait after it, one call",
+        early.len(),
+        early.len(),
+        late.len()
+    );
 }
 
 #[tokio::test]
@@ -189,18 +196,24 @@ async fn row_1_11_storm_unheard_while_the_old_token_is_valid() {
     );
     sleep(Duration::from_secs(24)).await;
     let end = Instant::now() + Duration::from_secs(24);
+    let mut served = 0;
     while Instant::now() < end {
-        assert!(storm.strike(200).await.iter().all(is_served));
+        let answers = storm.strike(200).await;
+        assert!(answers.iter().all(is_served));
+        served += answers.len();
         sleep(Duration::from_millis(1500)).await;
     }
     assert_eq!(storm.calls(), 1, "one call");
     assert!(storm.log().contains(OUTCOME_UNKNOWN));
     assert_eq!(storm.scene.logins(), (1, 1));
+    println!(
+        "storm, no answer while the old token is valid: {served} of {served} served, one call"
+    );
 }
 
 /// Everybody's tokens end while our client secret is wrong at the provider.
 #[tokio::test]
-async fn a_wrong_client_secret_signs_nobody_out() {
+async fn row_2_1_d_a_wrong_client_secret_signs_nobody_out() {
     let (people, trouble) = match part::long() {
         true => (1000, Duration::from_secs(300)),
         false => (60, Duration::from_secs(12)),
@@ -220,7 +233,12 @@ async fn a_wrong_client_secret_signs_nobody_out() {
     let url = scene.gateway.url("/x");
     let everybody = || async {
         let one = async |browser: &Browser| browser.fetch("GET", &url, &[]).await;
-        join_all(browsers.iter().map(one)).await
+        let mut answers = Vec::new();
+        // All of them come from one address, which may open 256 connections.
+        for some in browsers.chunks(100) {
+            answers.extend(join_all(some.iter().map(one)).await);
+        }
+        answers
     };
     let (mut answered, mut first, began) = (0, true, Instant::now());
     while began.elapsed() < trouble {
