@@ -338,10 +338,18 @@ pub async fn command_as(
 
 async fn command(url: &str, words: &[&str]) -> Value {
     let client = ::redis::Client::open(url).expect("address");
-    let mut connection = client
-        .get_multiplexed_async_connection()
-        .await
-        .expect("connects");
+    // A server that was just told to end its connections may end this one.
+    let mut connection = until::some("redis takes a connection", || async {
+        // The library's own deadline is short for a machine under load.
+        let config = ::redis::AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(std::time::Duration::from_secs(5)))
+            .set_response_timeout(Some(std::time::Duration::from_secs(20)));
+        client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .ok()
+    })
+    .await;
     let mut command = ::redis::cmd(words[0]);
     command.arg(&words[1..]);
     command

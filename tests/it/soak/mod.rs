@@ -70,10 +70,12 @@ struct World {
     at_the_provider: tokio::sync::Mutex<()>,
     diary: Diary,
     over: AtomicBool,
+    /// Gateways may be killed.
+    mortal: bool,
 }
 
 impl World {
-    async fn start(keeper: Keeper) -> Self {
+    async fn start(keeper: Keeper, mortal: bool) -> Self {
         let provider = Provider::start("oidc-plain").await;
         provider.set(|script| script.access_lifetime = LIFE);
         let canary = Canary::start().await;
@@ -104,6 +106,7 @@ impl World {
             at_the_provider: tokio::sync::Mutex::default(),
             diary: Diary::default(),
             over: AtomicBool::new(false),
+            mortal,
         }
     }
 
@@ -215,6 +218,7 @@ impl World {
     async fn misfortune(&self) -> bool {
         let one = pick(self.gateways.len());
         match pick(8) {
+            0 if !self.mortal => return self.keeper.misfortune().await,
             0 => {
                 let mut gateway = self.gateways[one].lock().await;
                 gateway.kill();
@@ -253,7 +257,22 @@ fn pick(among: usize) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn soak_of_rotations_under_chaos() {
     if part::have("soak_of_rotations_under_chaos", &[Part::Redis]) {
-        walk("one Redis", Keeper::alone(GATEWAYS).await, 500).await;
+        walk("one Redis", Keeper::alone(GATEWAYS).await, true, 500).await;
+    }
+}
+
+/// Stops, breaks and outages without a death: then not a single token may be
+/// seen twice, and nobody may lose a session.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn soak_without_deaths_loses_nothing() {
+    if part::have("soak_without_deaths_loses_nothing", &[Part::Redis]) {
+        walk(
+            "one Redis, nobody dies",
+            Keeper::alone(GATEWAYS).await,
+            false,
+            250,
+        )
+        .await;
     }
 }
 
@@ -261,17 +280,17 @@ async fn soak_of_rotations_under_chaos() {
 async fn soak_of_rotations_while_servers_trade_places() {
     let name = "soak_of_rotations_while_servers_trade_places";
     if part::have(name, &[Part::Redis]) {
-        walk("Sentinel", Keeper::pair().await, 250).await;
+        walk("Sentinel", Keeper::pair().await, true, 250).await;
     }
 }
 
 /// Until so many rotations are done; of the long run, 10 000.
-async fn walk(keeper_name: &str, keeper: Keeper, ordinary: usize) {
+async fn walk(keeper_name: &str, keeper: Keeper, mortal: bool, ordinary: usize) {
     let (people, wanted) = match part::long() {
         true => (100, 10_000),
         false => (30, ordinary),
     };
-    let world = Arc::new(World::start(keeper).await);
+    let world = Arc::new(World::start(keeper, mortal).await);
     let began = Instant::now();
     let mut walk = JoinSet::new();
     for number in 0..people {
