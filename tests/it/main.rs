@@ -39,6 +39,8 @@ mod hosts;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod http2_attacks;
+#[cfg(test)]
 mod id_tokens;
 #[cfg(test)]
 mod identity;
