@@ -294,3 +294,23 @@ async fn row_2_1_m_a_clock_that_is_off_keeps_the_session_and_tells_the_offset() 
     );
     assert_eq!(scene.logins(), (1, 1));
 }
+
+/// Not valid before ten minutes from now, while the clocks agree: the claims
+/// stay as they were, and the new access token is passed on.
+#[tokio::test]
+async fn row_2_1_m_an_id_token_that_is_not_valid_yet_keeps_the_session() {
+    let scene = Scene::start().await;
+    scene.provider.set(|script| script.access_lifetime = 4);
+    let browser = scene.signed_in(User::ann()).await;
+    let begins = vestibule::base::clock::Clock::system().now().as_secs() + 600;
+    scene.provider.set(|script| {
+        script.access_lifetime = 3600;
+        script.id_token(move |claims| drop(claims.insert("nbf".to_owned(), begins.into())));
+    });
+    sleep(Duration::from_millis(4200)).await;
+    let answer = browser.fetch("GET", &scene.gateway.url("/x"), &[]).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let log = scene.gateway.log();
+    assert!(log.contains("id_token_not_yet_valid"), "{log}");
+    assert_eq!(scene.logins(), (1, 1));
+}
