@@ -191,7 +191,9 @@ fn of_sign_in(reason: &str) -> Option<&'static str> {
             "the provider did not know the code: it came too late, was used before, or by another client. \
              Always: several instances of the provider that do not share their state"
         }
-        "csrf_failed" => "the form was old, or came from elsewhere; nothing to do",
+        "csrf_failed" | "cross_site_post" => {
+            "the form was old, or came from elsewhere; nothing to do"
+        }
         "return_to_refused" => {
             "name the host in server.return_to_hosts if people may be sent there after signing in"
         }
@@ -377,6 +379,9 @@ fn of_start(reason: &str) -> Option<&'static str> {
         "bad_configuration" => "`vestibule check` tells every fault with its place and cure",
         "listen_failed" | "listen_in_use" => {
             "another program has the address, or it is not this machine's: see server.listen"
+        }
+        "certificate_ended" | "certificate_ends_soon" => {
+            "put the renewed certificate with its chain into server.tls.certificate_file, and its key; no restart is needed"
         }
         "certificate_unusable" => {
             "put a certificate chain and its private key (PEM) that fit together into the files of server.tls; the message names what is wrong"

@@ -1,10 +1,11 @@
 //! Tools that know nothing of the gateway: time, randomness, keys, seals,
-//! bodies, header names, blame.
+//! bodies, header names, certificates, blame.
 //!
 //! Must not know: any other module of this crate.
 
 pub mod body;
 pub mod bounded_body;
+pub mod certificate;
 pub mod clock;
 pub mod fault;
 pub mod header_names;

@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use ipnet::IpNet;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -11,6 +13,8 @@ use super::checked::{ListenAddr, ReturnToHost, Runtime, ServerTls};
 use super::key_pair;
 use super::problems::Findings;
 use super::raw::{OneOrMany, indexed};
+use crate::base::certificate;
+use crate::base::clock::Clock;
 use crate::model::origin::{Authority, Origin, Scheme, host_is_loopback};
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -112,10 +116,43 @@ fn tls(
         private_key: "server.tls.private_key_file",
     };
     let (certificate_file, private_key_file) = key_pair::check(&written, base_dir, findings)?;
+    warn_of_end(&certificate_file, &Clock::system(), findings);
     Some(ServerTls {
         certificate_file,
         private_key_file,
     })
+}
+
+/// A warning and no error: a gateway that browsers complain about is better
+/// than one that does not start.
+fn warn_of_end(certificate_file: &Path, clock: &Clock, findings: &mut Findings) {
+    let Some(times) = CertificateDer::from_pem_file(certificate_file)
+        .ok()
+        .and_then(|own| certificate::validity(&own))
+    else {
+        return;
+    };
+    let now = clock.now();
+    let what = if times.ends <= now {
+        format!(
+            "ended {}: browsers refuse it",
+            certificate::date(times.ends)
+        )
+    } else if times.begins > now {
+        format!(
+            "begins {}: until then browsers refuse it",
+            certificate::date(times.begins)
+        )
+    } else if times.ends <= now.plus(certificate::ENDS_SOON) {
+        format!("ends {}", certificate::date(times.ends))
+    } else {
+        return;
+    };
+    findings.warning(
+        "server.tls.certificate_file",
+        what,
+        "put the renewed certificate with its chain there, and its key; a running gateway reads them by itself",
+    );
 }
 
 fn listeners(raw: Option<&OneOrMany>, findings: &mut Findings) -> Vec<ListenAddr> {

@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::base::certificate;
+use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::{Blame, Fault};
 use crate::config::checked::{Limits, ServerTls};
 
@@ -107,8 +109,10 @@ impl Tls {
     pub async fn follow(self) {
         let mut known = self.marks();
         let mut told = false;
+        let mut end_told = None;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
+            self.tell_of_end(&mut end_told);
             let marks = self.marks();
             if marks == known {
                 continue;
@@ -134,6 +138,36 @@ impl Tls {
                     told = true;
                 }
             }
+        }
+    }
+
+    /// Once for each certificate when its end is near, once when it is past.
+    fn tell_of_end(&self, told: &mut Option<(Timestamp, bool)>) {
+        let shown = self.shown.0.load();
+        let Some(ends) = shown.end_entity_cert().ok().and_then(|own| {
+            let times = certificate::validity(own)?;
+            Some(times.ends)
+        }) else {
+            return;
+        };
+        let now = Clock::system().now();
+        let is_over = ends <= now;
+        if ends > now.plus(certificate::ENDS_SOON) || *told == Some((ends, is_over)) {
+            return;
+        }
+        *told = Some((ends, is_over));
+        let file = self.files.certificate_file.display();
+        let date = certificate::date(ends);
+        if is_over {
+            tracing::error!(
+                reason = "certificate_ended", %file, ended = %date,
+                "our own certificate has ended and browsers refuse it; a renewed one is used as soon as it stands in the file"
+            );
+        } else {
+            tracing::warn!(
+                reason = "certificate_ends_soon", %file, ends = %date,
+                "our own certificate ends soon; a renewed one is used as soon as it stands in the file"
+            );
         }
     }
 

@@ -10,6 +10,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, DigitallySignedStruct, OtherError, SignatureScheme};
 
+use crate::base::certificate::element;
+
 /// Longest name that is shown.
 const NAME_MAX: usize = 100;
 
@@ -156,24 +158,6 @@ fn text(mut name: &[u8]) -> Option<String> {
         name = rest;
     }
     Some(found)
-}
-
-/// Tag, content and what follows of the first DER element.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (digits, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if digits.len() > 4 {
-            return None;
-        }
-        let add = |sum: usize, digit: &u8| sum << 8 | usize::from(*digit);
-        (digits.iter().fold(0, add), rest)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 #[cfg(test)]

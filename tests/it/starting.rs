@@ -266,3 +266,38 @@ async fn environment_overrides_the_file_and_unknown_names_are_fatal() {
     assert!(!status.success());
     assert!(text.contains("VESTIBULE__SESSION__LIFETMIE"), "{text}");
 }
+
+/// Browsers complain about it; a gateway that does not start would be worse.
+#[tokio::test]
+async fn a_certificate_that_has_ended_is_told_and_stops_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+    let provider = Provider::start("oidc-plain").await;
+    let upstream = Upstream::start().await;
+    let plan = Plan::new(&provider.issuer, &upstream.url()).tls();
+    let (status, said) = plan.ends(&["check"]).await;
+    assert!(
+        status.success() && !said.contains("certificate_file"),
+        "{said}"
+    );
+    let mut parameters = rcgen::CertificateParams::new(vec!["app.localhost".into()]).unwrap();
+    parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+    parameters.not_after = rcgen::date_time_ymd(2021, 1, 1);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let ended = parameters.self_signed(&key).unwrap();
+    let key_file = plan.folder().join("tls-key.pem");
+    std::fs::write(plan.certificate(), ended.pem()).unwrap();
+    std::fs::write(&key_file, key.serialize_pem()).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let (status, said) = plan.ends(&["check"]).await;
+    assert!(status.success(), "{said}");
+    assert!(
+        said.contains("ended Fri, 01 Jan 2021 00:00:00 GMT"),
+        "{said}"
+    );
+    assert!(said.contains("server.tls.certificate_file"), "{said}");
+    let gateway = plan.start().await;
+    crate::harness::until::holds("the log names the end", || {
+        gateway.log().contains("certificate_ended")
+    })
+    .await;
+}
