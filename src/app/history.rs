@@ -46,6 +46,7 @@ pub async fn history(config: &Config, reference: &str) -> Result<Vec<Entry>, App
             {
                 tokio::time::sleep(PAUSE).await;
             }
+            Err(SessionError::Store(error)) => return Err(error.into()),
             outcome => return Ok(outcome?),
         }
     }

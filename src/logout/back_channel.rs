@@ -147,6 +147,7 @@ impl Inner {
             })
             .await?;
         tracing::info!(
+            issuer = %request.issuer,
             sessions.ended = ended,
             "the provider signed somebody out (back-channel logout)"
         );

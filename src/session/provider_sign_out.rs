@@ -19,6 +19,9 @@ use crate::model::identity::Identity;
 /// a login transaction lives and its exchange takes (`login` sees to it).
 pub const NOTES_KEPT: Duration = Duration::from_secs(20 * 60);
 
+/// What the histories of such sessions say.
+const ORDERED: &str = "session_ended_by_idp";
+
 /// Whom a provider has signed out.
 #[derive(Debug, Clone, Copy)]
 pub struct SignOutOrder<'a> {
@@ -66,7 +69,10 @@ impl Sessions {
         let mut ended = 0;
         for about in order.about() {
             ended += match about {
-                About::Person(subject) => self.revoke_subject(order.issuer, subject).await?,
+                About::Person(subject) => {
+                    self.revoke_subject_because(order.issuer, subject, ORDERED)
+                        .await?
+                }
                 _ => self.end_all(order.issuer, about).await?,
             };
         }
@@ -119,7 +125,7 @@ impl Sessions {
         let mut ended = 0;
         for key in self.ring.all() {
             let index = self.order_index(key, issuer, about);
-            ended += self.end_listed(index, "session_ended_by_idp").await?;
+            ended += self.end_listed(index, ORDERED).await?;
         }
         Ok(ended)
     }
@@ -274,6 +280,33 @@ mod tests {
             ..order(Some("ann"), None)
         };
         assert_eq!(left(elsewhere).await, [true; 4]);
+    }
+
+    #[tokio::test]
+    async fn row_2_10_the_history_names_the_provider_whatever_the_order_named() {
+        for order in [order(Some("ann"), None), order(None, Some("one"))] {
+            let Rig {
+                sessions, clock, ..
+            } = rig_with(&KeyRing::generate(), Clock::movable(), None);
+            let sessions = std::sync::Arc::new(sessions);
+            sessions.keep_history(&tokio::runtime::Handle::current());
+            let session = sign_in(&sessions, &ANN_ONE, clock.now()).await.unwrap();
+            sessions.sign_out_by_provider(order).await.unwrap();
+            let reference = session.id.reference();
+            let mut reasons = Vec::new();
+            for _ in 0..200 {
+                let history = sessions.history(&reference).await.unwrap();
+                reasons = history
+                    .into_iter()
+                    .filter_map(|entry| entry.reason)
+                    .collect();
+                if reasons.iter().any(|reason| reason.starts_with("session_")) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert!(reasons.contains(&ORDERED.to_owned()), "{reasons:?}");
+        }
     }
 
     #[tokio::test]

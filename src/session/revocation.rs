@@ -160,10 +160,21 @@ impl Sessions {
 
     /// Ends every session of a person; tells how many were live.
     pub async fn revoke_subject(&self, issuer: &str, subject: &str) -> Result<usize, SessionError> {
+        let reason = Ending::SignedOut.reason();
+        self.revoke_subject_because(issuer, subject, reason).await
+    }
+
+    /// As [`Sessions::revoke_subject`], with the reason for the histories.
+    pub(super) async fn revoke_subject_because(
+        &self,
+        issuer: &str,
+        subject: &str,
+        reason: &str,
+    ) -> Result<usize, SessionError> {
         let mut ended = 0;
         for key in self.ring.all() {
             let index = self.index(key, issuer, subject);
-            ended += self.end_listed(index, Ending::SignedOut.reason()).await?;
+            ended += self.end_listed(index, reason).await?;
         }
         Ok(ended)
     }

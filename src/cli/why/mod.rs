@@ -56,9 +56,13 @@ pub(super) fn why(settings: &WhySettings) -> ExitCode {
             ExitCode::FAILURE
         }
         Err(error) => {
+            let detail = match &error {
+                app::AppError::Store(error) => error.to_string(),
+                error => error.to_string(),
+            };
             line(
                 Stream::Error,
-                &format!("the store cannot be asked: {error}"),
+                &format!("the store cannot be asked: {detail}"),
             );
             ExitCode::FAILURE
         }

@@ -117,8 +117,8 @@ pub(super) fn unknown(reference: &str) -> String {
          - Sign-ins are remembered for 7 days, sessions until 7 days after their end.\n\
          - A sign-in that never came back from the provider leaves nothing here, nor does one whose answer\n  \
            reached another browser (login_state_unknown).\n\
-         - The reference of an ordinary request (\"reference\" in the access log) has no history:\n  \
-           look for it in the log itself."
+         - The reference of an ordinary request (\"ref\" in the access log) has no history. Its line in the\n  \
+           access log names the session, if there was one: ask for that."
     )
 }
 
