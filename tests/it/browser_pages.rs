@@ -9,6 +9,7 @@ use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::part::{self, Part};
 use crate::harness::port;
 use crate::harness::provider::{Endpoint, Fault, Provider, User};
+use crate::harness::redis::Redis;
 use crate::harness::upstream::Upstream;
 
 const LOOKS: [Look; 4] = [
@@ -27,7 +28,7 @@ struct Stage {
 
 impl Stage {
     /// Two providers, one of which is down, and an upstream that is down.
-    async fn start() -> Self {
+    async fn start(lines_of_redis: Option<&str>) -> Self {
         let provider = Provider::start("oidc-plain").await;
         let upstream = Upstream::start().await;
         let gone = port::free();
@@ -40,7 +41,11 @@ impl Stage {
              [route.gone]\npath = \"/gone/*\"\nupstream = \"http://127.0.0.1:{gone}\"\n",
             upstream.url()
         );
-        let gateway = Plan::bare(&provider.issuer).route(&lines).start().await;
+        let mut plan = Plan::bare(&provider.issuer).route(&lines);
+        if let Some(lines) = lines_of_redis {
+            plan = plan.redis(lines).session("max_stale = \"5s\"");
+        }
+        let gateway = plan.start().await;
         let chromium = Chromium::start().await;
         Self {
             provider,
@@ -113,7 +118,7 @@ async fn browser_pages() {
     if !part::have("browser_pages", &[Part::Browser]) {
         return;
     }
-    let stage = Stage::start().await;
+    let stage = Stage::start(None).await;
     let port = stage.gateway.address().port();
 
     // Nobody is signed in.
@@ -208,5 +213,57 @@ async fn browser_pages() {
     stage.chromium.shows("You are signed out").await;
     stage.chromium.open(&stage.gateway.url("/app/x")).await;
     stage.chromium.shows("Downhill ID").await;
+    stage.chromium.quit().await;
+}
+
+/// Sessions that ended elsewhere, and a store that is away.
+#[tokio::test]
+async fn browser_pages_of_sessions_that_end_and_a_store_that_is_away() {
+    let name = "browser_pages_of_sessions_that_end_and_a_store_that_is_away";
+    if !part::have(name, &[Part::Browser, Part::Redis]) {
+        return;
+    }
+    let mut redis = Redis::start().await;
+    let stage = Stage::start(Some(&redis.lines())).await;
+    stage.sign_in().await;
+    // Everything of hers ends without this browser, as if by another replica.
+    redis.ask("FLUSHALL").await;
+    stage
+        .see("session-ended", "/app/x", "Your session has ended")
+        .await;
+    stage.chromium.look(LOOKS[0]).await;
+    stage.sign_in().await;
+    stage.chromium.open(&stage.gateway.own("/")).await;
+    redis.kill();
+    stage.chromium.press("sign out").await;
+    for look in [LOOKS[0], LOOKS[2]] {
+        stage.chromium.look(look).await;
+        stage
+            .judge("signed-out-store-away", look, "other servers follow")
+            .await;
+    }
+    redis.restart().await;
+    crate::harness::until::some("the store is back", || async {
+        (stage
+            .gateway
+            .admin("/readyz")
+            .await?
+            .text()
+            .contains("\"states\":[]"))
+        .then_some(())
+    })
+    .await;
+    stage.sign_in().await;
+    redis.kill();
+    let app = stage.gateway.url("/app/x");
+    crate::harness::until::some("session.max_stale is over", || async {
+        stage.chromium.open(&app).await;
+        let text = stage.chromium.text().await;
+        text.contains("not been signed out").then_some(())
+    })
+    .await;
+    stage
+        .see("store-away", "/app/x", "You have not been signed out")
+        .await;
     stage.chromium.quit().await;
 }

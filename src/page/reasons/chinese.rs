@@ -125,7 +125,7 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             next: "请重新登录，即可回到刚才的位置。",
         },
         "store_unavailable" => Text {
-            title: "登录服务暂时不可用",
+            title: "服务暂时不可用",
             happened: "负责保存会话的部分目前没有响应。您并没有被退出登录。",
             next: "请稍后重试，您要访问的页面仍然可用。",
         },

@@ -125,8 +125,8 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
             next: "Sign in again to go on where you were.",
         },
         "store_unavailable" => Text {
-            title: "Sign-in is not available right now",
-            happened: "A part of this service that remembers sessions does not answer. You have not been signed out.",
+            title: "Not available for a moment",
+            happened: "A part of this service that remembers who is signed in does not answer. You have not been signed out.",
             next: "Try again in a moment. The page you wanted will be there.",
         },
         "store_refuses_writes" => Text {

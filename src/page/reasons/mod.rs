@@ -54,6 +54,7 @@ fn family(reason: &str) -> &str {
         | "endpoint_refused"
         | "provider_unsupported"
         | "provider_configuration" => "client_credentials_rejected",
+        "cross_site_post" => "csrf_failed",
         "interaction_required" => "login_required",
         "provider_busy" => "provider_unavailable",
         "too_many_sign_ins" => "too_many_requests",
@@ -172,6 +173,7 @@ const CODES: &[&str] = &[
     "headers_too_large",
     "too_many_requests",
     "overloaded",
+    "cross_site_post",
     "sign_in_required",
     "csrf_failed",
     "return_to_refused",
