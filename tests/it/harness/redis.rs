@@ -336,26 +336,28 @@ pub async fn command_as(
     command(&format!("redis://{name}:{password}@{address}/"), words).await
 }
 
+/// Asked again where the connection broke: a server that changes its role, or
+/// was told to, ends the connections of everybody.
 async fn command(url: &str, words: &[&str]) -> Value {
     let client = ::redis::Client::open(url).expect("address");
-    // A server that was just told to end its connections may end this one.
-    let mut connection = until::some("redis takes a connection", || async {
-        // The library's own deadline is short for a machine under load.
-        let config = ::redis::AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(std::time::Duration::from_secs(5)))
-            .set_response_timeout(Some(std::time::Duration::from_secs(20)));
-        client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .ok()
-    })
-    .await;
+    // The library's own deadline is short for a machine under load.
+    let config = ::redis::AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(std::time::Duration::from_secs(5)))
+        .set_response_timeout(Some(std::time::Duration::from_secs(20)));
     let mut command = ::redis::cmd(words[0]);
     command.arg(&words[1..]);
-    command
-        .query_async(&mut connection)
-        .await
-        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    until::some("redis answers", || async {
+        let mut connection = client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await
+            .ok()?;
+        match command.query_async(&mut connection).await {
+            Ok(answer) => Some(answer),
+            Err(error) if error.is_io_error() || error.is_connection_dropped() => None,
+            Err(error) => panic!("{words:?}: {error}"),
+        }
+    })
+    .await
 }
 
 fn gather(folder: &Path, bytes: &mut Vec<u8>) {
