@@ -69,6 +69,7 @@ pub struct Proxy {
     scrub: Arc<ScrubList>,
     cookies: CookieFilter,
     websocket_idle: Duration,
+    body_idle: Duration,
 }
 
 impl Proxy {
@@ -84,6 +85,7 @@ impl Proxy {
             scrub: Arc::new(scrub),
             cookies,
             websocket_idle: limits.websocket_idle,
+            body_idle: limits.body_idle,
         })
     }
 
@@ -155,7 +157,7 @@ impl Proxy {
             });
         }
         let response = exchange(target, request, watch.as_ref()).await?;
-        Ok(response::rewrite(response, &self.scrub, self.cookies))
+        Ok(self.rewritten(response))
     }
 
     /// Frames the request anew: an exact length, or chunked.
@@ -192,6 +194,10 @@ impl Proxy {
         Ok((Body::watched(body), Some(watch)))
     }
 
+    fn rewritten(&self, response: Response<Incoming>) -> Response<Body> {
+        response::rewrite(response, &self.scrub, self.cookies, self.body_idle)
+    }
+
     async fn upgrade(
         &self,
         target: &UpstreamTarget,
@@ -215,7 +221,7 @@ impl Proxy {
         let mut answer = answer.map_err(|error| failed(error, &line, None))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let answer = received(answer, &line)?;
-            return Ok(response::rewrite(answer, &self.scrub, self.cookies));
+            return Ok(self.rewritten(answer));
         }
         wanted.judge(answer.headers())?;
         let upstream = hyper::upgrade::on(&mut answer);

@@ -1,14 +1,17 @@
 //! The head of a response as the client sees it.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::{Sleep, sleep};
 
 use super::clear_site_data;
 use super::error::ProxyError;
@@ -22,6 +25,14 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Streams of RPCs are silent while nothing happens, as event streams are.
+fn may_be_silent(headers: &HeaderMap) -> bool {
+    let is_rpc = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
+    is_rpc || is_event_stream(headers)
 }
 
 /// A response that two readers could frame differently is refused.
@@ -54,11 +65,13 @@ pub(super) fn judge(response: &Response<Incoming>) -> Result<(), ProxyError> {
 }
 
 /// Takes out what belongs to the other connection, what only we may say to
-/// browsers, and what would touch our cookies.
+/// browsers, and what would touch our cookies. `silence`: how long a stream
+/// may send nothing; of an HTTP/1.1 connection the sweep knows that.
 pub(super) fn rewrite(
     response: Response<Incoming>,
     scrub: &Arc<ScrubList>,
     cookies: CookieFilter,
+    silence: Duration,
 ) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     // HTTP/2 announces no trailers: any stream may end with some.
@@ -71,10 +84,13 @@ pub(super) fn rewrite(
         headers.insert(header::CONTENT_LENGTH, length);
     }
     let trailers = multiplexed && !body.is_end_stream();
+    let silence = (multiplexed && !may_be_silent(headers)).then_some(silence);
     let body = if trailers || headers.contains_key(header::TRAILER) {
-        Body::watched(CleanTrailers {
+        Body::watched(WatchedBody {
             inner: body,
             scrub: scrub.clone(),
+            silence,
+            wait: None,
         })
     } else {
         Body::Streamed(body)
@@ -105,12 +121,30 @@ pub(super) fn clean(headers: &mut HeaderMap, scrub: &ScrubList, cookies: CookieF
     }
 }
 
-struct CleanTrailers {
+#[derive(Debug, thiserror::Error)]
+#[error("upstream stopped in the middle of its answer")]
+struct Silent;
+
+/// A body whose trailers are cleaned, and that ends if it rests for too long.
+struct WatchedBody {
     inner: Incoming,
     scrub: Arc<ScrubList>,
+    silence: Option<Duration>,
+    /// Since there was nothing to read.
+    wait: Option<Pin<Box<Sleep>>>,
 }
 
-impl HttpBody for CleanTrailers {
+impl WatchedBody {
+    fn rested_too_long(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some(silence) = self.silence else {
+            return false;
+        };
+        let wait = self.wait.get_or_insert_with(|| Box::pin(sleep(silence)));
+        wait.as_mut().poll(cx).is_ready()
+    }
+}
+
+impl HttpBody for WatchedBody {
     type Data = Bytes;
     type Error = BoxError;
 
@@ -119,6 +153,11 @@ impl HttpBody for CleanTrailers {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let frame = Pin::new(&mut self.inner).poll_frame(cx);
+        if frame.is_ready() {
+            self.wait = None;
+        } else if self.rested_too_long(cx) {
+            return Poll::Ready(Some(Err(Silent.into())));
+        }
         frame.map(|frame| {
             frame.map(|frame| {
                 let mut frame = frame?;

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use futures_util::future::join_all;
 use http::{HeaderMap, Request, Response, StatusCode, Version};
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -23,7 +24,7 @@ use crate::harness::tls;
 use crate::harness::upstream::Upstream;
 
 type Streamed = StreamBody<
-    futures_util::stream::Iter<std::vec::IntoIter<Result<Frame<Bytes>, std::convert::Infallible>>>,
+    futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, std::convert::Infallible>>,
 >;
 
 /// An application that speaks HTTP/2 in plain text and nothing else.
@@ -132,8 +133,19 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Streamed>
         Ok(Frame::data(Bytes::from(text.to_string()))),
         Ok(Frame::trailers(end)),
     ];
-    let mut response = Response::new(StreamBody::new(futures_util::stream::iter(frames)));
-    let kind = "application/grpc".parse().expect("value");
+    let mut frames = futures_util::stream::iter(frames).boxed();
+    if parts.uri.path().starts_with("/rests") {
+        frames = frames
+            .take(1)
+            .chain(futures_util::stream::pending())
+            .boxed();
+    }
+    let mut response = Response::new(StreamBody::new(frames));
+    let kind = match parts.uri.path() {
+        "/rests" => "text/plain",
+        _ => "application/grpc",
+    };
+    let kind = kind.parse().expect("value");
     response.headers_mut().insert("content-type", kind);
     response
 }
@@ -334,6 +346,27 @@ async fn an_upload_may_take_longer_than_its_answer() {
         StatusCode::OK,
         "4 s, with response_timeout = 2 s"
     );
+}
+
+#[tokio::test]
+async fn sec_dos_11_an_application_that_rests_in_its_answer_ends_its_stream_alone() {
+    let application = Application::start().await;
+    let provider = Provider::start("oidc-plain").await;
+    let route = format!(
+        "[route.app]\nupstream = \"{}\"\n\
+         rules = [ {{ path = \"/*\", lane = \"public\" }} ]\n",
+        application.url()
+    );
+    let plan = Plan::bare(&provider.issuer).route(&route).tls();
+    let gateway = plan.limits("body_idle = \"1s\"\n").start().await;
+    let client = Client::of(&gateway).await;
+    let ask =
+        |path| tokio::time::timeout(Duration::from_secs(6), client.ask(path, &[], Bytes::new()));
+    let (plain, rpc) = tokio::join!(ask("/rests"), ask("/rests/rpc"));
+    assert!(plain.expect("never ended").is_err());
+    assert!(rpc.is_err(), "a stream of RPCs may be silent");
+    let told = client.ask("/x", &[], Bytes::new()).await;
+    assert_eq!(told.expect("an answer").status, StatusCode::OK);
 }
 
 #[tokio::test]
