@@ -259,7 +259,7 @@ fn of_store(reason: &str) -> Option<&'static str> {
             "see that the store runs and answers in time: redis.url, network, disk of session.path; limits.store_timeout is the patience"
         }
         "store_refuses_writes" => {
-            "the store is reached and takes no writes: a replica in place of the primary, memory full (maxmemory), or disk full"
+            "the store is reached and takes no writes: a replica in place of the primary, too few replicas (min-replicas-to-write), memory full (maxmemory), or disk full"
         }
         "store_credentials_rejected" => {
             "compare redis.username and redis.password_file with the server's access list"

@@ -41,7 +41,7 @@ pub(super) fn open(
             (Arc::new(store), namespace)
         }
         checked::Store::Redis(redis) => (
-            Arc::new(RedisStore::new(redis, limits.store_timeout)?),
+            Arc::new(RedisStore::counted(redis, limits.store_timeout, telemetry)?),
             redis.key_prefix.clone(),
         ),
     };

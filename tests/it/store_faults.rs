@@ -160,8 +160,9 @@ async fn r3_a_slow_redis_piles_nothing_up() {
         let served = answers.iter().filter(|(status, _)| *status == 200).count();
         let (_, p99) = answers[98];
         println!("{latency} ms slow: {served} of 100 served, p99 {p99:?}");
-        // Two calls for each request, each within 500 ms.
-        assert!(p99 < Duration::from_millis(1800), "{p99:?}");
+        // 600 ms: two calls for each request, of which the first may take
+        // 500 ms in vain. The rest is for a machine under load.
+        assert!(p99 < Duration::from_secs(1), "{p99:?}");
         if latency == 200 {
             assert_eq!(served, 100, "slow is not away");
         }
@@ -262,8 +263,8 @@ async fn r6_a_failover_signs_nobody_out() {
     sign_ins_work(&scene).await;
     let back = began.elapsed();
     println!("served after {served:?}, sign-ins after {back:?}");
-    // down-after + 2 s; as much again for a machine under load.
-    assert!(back < Duration::from_secs(6), "{back:?}");
+    // down-after + 2 s; the rest is for a machine under load.
+    assert!(back < Duration::from_millis(4500), "{back:?}");
     is_served(&scene, &ann).await;
     // The old one comes back as a replica and is none of our business.
     sentinels.primary.restart().await;
@@ -351,6 +352,8 @@ async fn r8_a_password_that_changed_is_read_again() {
         // The next try fails as well, and is no news.
         sleep(Duration::from_secs(65)).await;
         assert_eq!(alarms(), 1);
+        let counted = "vestibule_alerts_total{alert=\"store_refuses_new_connections\"";
+        assert_eq!(scene.gateway.metric(counted).await, 1.0);
         is_served(&scene, &ann).await;
     }
     redis.hand_out("second-tests-only-secret");

@@ -274,6 +274,66 @@ async fn r10_a_sign_out_in_an_outage_counts_here_at_once_and_everywhere_later() 
     );
 }
 
+/// The copy is complete, and then hears no more.
+async fn copied_so_far(primary: &Redis, copy: &Redis) {
+    becomes_a_copy(copy, primary).await;
+}
+
+/// The failover: what `primary` wrote last is lost.
+async fn what_came_after_is_lost(primary: &Redis, copy: &Redis) {
+    becomes_a_copy(primary, copy).await;
+}
+
+async fn becomes_a_copy(one: &Redis, of: &Redis) {
+    let follow = format!("REPLICAOF 127.0.0.1 {}", of.address().port());
+    assert!(one.ask(&follow).await.starts_with("+OK"));
+    until::some("it has everything", || async {
+        one.ask("ROLE").await.contains("connected").then_some(())
+    })
+    .await;
+    assert!(one.ask("REPLICAOF NO ONE").await.starts_with("+OK"));
+}
+
+/// What a primary without a replica took, and a failover to an older copy
+/// then lost: the provider sees a spent token once and ends that session.
+#[tokio::test]
+async fn r11_a_renewal_that_a_failover_lost_costs_that_session_one_sign_in() {
+    let name = "r11_a_renewal_that_a_failover_lost_costs_that_session_one_sign_in";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    let (primary, copy) = (Redis::start().await, Redis::start().await);
+    let scene = scene(&primary, "").await;
+    let bob = scene.signed_in(User::bob()).await;
+    scene.provider.set(|script| script.access_lifetime = 6);
+    let ann = scene.signed_in(User::ann()).await;
+    scene.provider.set(|script| script.access_lifetime = 3600);
+    let logins = scene.logins();
+    copied_so_far(&primary, &copy).await;
+    let stored = || async {
+        assert_eq!(status(&scene.gateway, &ann).await, 200);
+        let renewed = "vestibule_refreshes_total{outcome=\"refreshed\"";
+        (scene.gateway.metric(renewed).await > 0.0).then_some(())
+    };
+    until::some("her tokens are renewed", stored).await;
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+    what_came_after_is_lost(&primary, &copy).await;
+    let over = || async { (status(&scene.gateway, &ann).await == 401).then_some(()) };
+    until::some("the provider refuses the spent token", over).await;
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+    assert_eq!(
+        scene.provider.reuse(),
+        1,
+        "one extra send for one lost write"
+    );
+    assert_eq!(scene.sign_in(&ann, User::ann()).await.status, 200);
+    for browser in [&ann, &bob] {
+        assert_eq!(status(&scene.gateway, browser).await, 200);
+    }
+    assert_eq!(scene.logins(), (logins.0 + 1, logins.1 + 1));
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2);
+}
+
 #[tokio::test]
 async fn r11_a_sign_out_that_a_failover_lost_is_told_again() {
     let name = "r11_a_sign_out_that_a_failover_lost_is_told_again";
@@ -287,16 +347,7 @@ async fn r11_a_sign_out_that_a_failover_lost_is_told_again() {
     let thief = ann.twin();
     let thief_there = at(&second, &thief);
     assert_eq!(status(&second, &thief_there).await, 200);
-    // The copy is complete, and then hears no more.
-    let port = |redis: &Redis| redis.address().port();
-    let follow = format!("REPLICAOF 127.0.0.1 {}", port(&primary));
-    assert!(other.ask(&follow).await.starts_with("+OK"));
-    until::some("the copy is complete", || async {
-        let role = other.ask("ROLE").await;
-        role.contains("connected").then_some(())
-    })
-    .await;
-    assert!(other.ask("REPLICAOF NO ONE").await.starts_with("+OK"));
+    copied_so_far(&primary, &other).await;
 
     let answer = ann
         .submit(
@@ -307,18 +358,7 @@ async fn r11_a_sign_out_that_a_failover_lost_is_told_again() {
         .await;
     assert!(matches!(answer.status.as_u16(), 200 | 303));
     assert_eq!(status(&second, &thief_there).await, 401);
-    // The failover: what the first one wrote last is lost.
-    let follow = format!("REPLICAOF 127.0.0.1 {}", port(&other));
-    assert!(primary.ask(&follow).await.starts_with("+OK"));
-    until::some("the write is lost", || async {
-        primary
-            .ask("ROLE")
-            .await
-            .contains("connected")
-            .then_some(())
-    })
-    .await;
-    assert!(primary.ask("REPLICAOF NO ONE").await.starts_with("+OK"));
+    what_came_after_is_lost(&primary, &other).await;
     let began = Instant::now();
     assert_ne!(
         status(&scene.gateway, &thief).await,
@@ -339,9 +379,9 @@ async fn r11_a_sign_out_that_a_failover_lost_is_told_again() {
     logged(&scene.gateway, "had lost a sign-out").await;
 }
 
-/// Renewed tokens are on their way and the store goes away; the provider's
-/// answer comes after that.
-async fn refreshed_into_an_outage(scene: &Scene, redis: &mut Redis) -> Browser {
+/// Renewed tokens are on their way when the store stops taking writes; the
+/// provider's answer comes after that.
+async fn refreshed_into(scene: &Scene, trouble: impl AsyncFnOnce()) -> Browser {
     scene.provider.set(|script| script.access_lifetime = 4);
     let ann = scene.signed_in(User::ann()).await;
     scene.provider.set(|script| script.access_lifetime = 3600);
@@ -355,11 +395,19 @@ async fn refreshed_into_an_outage(scene: &Scene, redis: &mut Redis) -> Browser {
         (scene.provider.count(Endpoint::Refresh) > 0).then_some(())
     })
     .await;
-    redis.kill();
+    trouble().await;
     gate.add_permits(1);
     logged(&scene.gateway, "renewed tokens wait on disk").await;
     sleep(Duration::from_millis(4200)).await;
     ann
+}
+
+async fn refreshed_into_an_outage(scene: &Scene, redis: &mut Redis) -> Browser {
+    refreshed_into(scene, async || redis.kill()).await
+}
+
+async fn memory_of(redis: &Redis, bytes: &str) {
+    redis.command(&["CONFIG", "SET", "maxmemory", bytes]).await;
 }
 
 #[tokio::test]
@@ -381,6 +429,43 @@ async fn row_1_12_renewed_tokens_that_cannot_be_stored_serve_and_land_later() {
     answers_again(&second, &at(&second, &ann)).await;
     assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
     assert_eq!((scene.provider.reuse(), scene.logins()), (0, (1, 1)));
+}
+
+/// The store answers reads all the time, with the tokens that are spent.
+#[tokio::test]
+async fn row_1_12_and_r4_renewed_tokens_that_meet_full_memory_wait_for_room() {
+    let name = "row_1_12_and_r4_renewed_tokens_that_meet_full_memory_wait_for_room";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    for killed in [false, true] {
+        let redis = Redis::start().await;
+        let mut scene = scene(&redis, "").await;
+        let ann = refreshed_into(&scene, async || memory_of(&redis, "1").await).await;
+        for _ in 0..5 {
+            assert_eq!(status(&scene.gateway, &ann).await, 200, "from memory");
+        }
+        if killed {
+            // Started again with full memory, it has them still.
+            let plan = scene.gateway.plan().clone();
+            scene.gateway.kill();
+            scene.gateway = plan.start_unready().await;
+            let answer = get(&scene.gateway, &ann).await;
+            assert!(
+                matches!(answer.status.as_u16(), 200 | 503),
+                "{}",
+                answer.status
+            );
+        }
+        memory_of(&redis, "0").await;
+        logged(&scene.gateway, "came home").await;
+        let took = answers_again(&scene.gateway, &ann).await;
+        println!("R4: served {took:?} after there was room, killed: {killed}");
+        let second = scene.gateway.plan().replica().start().await;
+        answers_again(&second, &at(&second, &ann)).await;
+        assert_eq!(scene.provider.count(Endpoint::Refresh), 1);
+        assert_eq!((scene.provider.reuse(), scene.logins()), (0, (1, 1)));
+    }
 }
 
 #[tokio::test]

@@ -73,7 +73,8 @@ fn claim() -> Claim {
     Claim {
         rt_fp: Fingerprint([1; 16]),
         owner: Owner(random::bytes()),
-        lease: Duration::from_secs(60),
+        // Longer than any test: a claim that is there stays to be seen.
+        lease: Duration::from_secs(600),
         last_try: false,
         grace: Duration::ZERO,
     }
@@ -94,6 +95,13 @@ struct Tally {
     /// Between two rounds without an error.
     longest_gap: Duration,
     slowest: Duration,
+}
+
+impl Tally {
+    fn sign_ins_lost(&self) -> usize {
+        let lost = |(_, error): &&(Instant, StoreError)| matches!(error, StoreError::Corrupt(text) if text == SIGN_IN_LOST);
+        self.errors.iter().filter(lost).count()
+    }
 }
 
 impl Traffic {
@@ -145,16 +153,25 @@ impl Traffic {
 async fn round(store: &RedisStore) -> Result<SessionId, StoreError> {
     let id = fresh();
     store.create(id, records()).await?;
-    let loaded = store.load(id).await?;
-    assert!(
-        matches!(loaded, Loaded::Live(_)),
-        "reads what it wrote: {loaded:?}"
-    );
+    match store.load(id).await? {
+        Loaded::Live(_) => {}
+        Loaded::Missing => return Err(sign_in_lost()),
+        other => panic!("reads something else: {other:?}"),
+    }
     match store.claim(id, claim()).await? {
         Claimed::Granted => Ok(id),
+        Claimed::Gone => Err(sign_in_lost()),
         other => panic!("a fresh session cannot be claimed: {other:?}"),
     }
 }
+
+/// A sign-in of the last 100 ms before a failover: no replica confirmed it.
+/// Claims of it are none either.
+fn sign_in_lost() -> StoreError {
+    StoreError::Corrupt(SIGN_IN_LOST.into())
+}
+
+const SIGN_IN_LOST: &str = "a sign-in is lost";
 
 /// A claim that was granted is there: nobody else spends the token.
 async fn nothing_is_lost(store: &RedisStore, tally: &Tally) {
@@ -256,9 +273,10 @@ async fn r6_a_killed_primary_is_left_for_its_replica() {
         return;
     }
     let tally = failover(async |sentinels| sentinels.primary.kill()).await;
-    // down-after + 2 s; as much again for a machine under load.
+    // down-after + 2 s, measured at 2.4 to 3.0 s; the rest is for a machine
+    // under load.
     assert!(
-        tally.longest_gap < Duration::from_secs(6),
+        tally.longest_gap < Duration::from_millis(4500),
         "{:?}",
         tally.longest_gap
     );
@@ -272,7 +290,7 @@ async fn r6_a_stalled_primary_is_left_for_its_replica() {
     }
     let tally = failover(async |sentinels| sentinels.primary.stall()).await;
     assert!(
-        tally.longest_gap < Duration::from_secs(6),
+        tally.longest_gap < Duration::from_millis(4500),
         "{:?}",
         tally.longest_gap
     );
@@ -286,14 +304,20 @@ async fn r6_a_failover_on_order_is_followed() {
     failover(async |sentinels| sentinels.fail_over().await).await;
 }
 
+/// With one replica this holds where Redis refuses writes while it has none
+/// (`min-replicas-to-write 1`). Otherwise a primary that is new takes writes
+/// alone, and if it stalls before the other has copied it, the sentinels give
+/// the other its place as it is: they count as a replica whatever was one.
 #[tokio::test(flavor = "multi_thread")]
 async fn r6_failovers_in_a_row_lose_no_claim() {
+    const TASKS: usize = 4;
     if !part::have("r6_failovers_in_a_row_lose_no_claim", &[Part::Redis]) {
         return;
     }
     let mut sentinels = Sentinels::start().await;
+    sentinels.insist_on_a_replica().await;
     let store = opened(&behind(&sentinels)).await;
-    let traffic = Traffic::start(&store, 4);
+    let traffic = Traffic::start(&store, TASKS);
     let rounds = if part::long() { 12 } else { 2 };
     for _ in 0..rounds {
         sleep(Duration::from_millis(1500)).await;
@@ -301,14 +325,19 @@ async fn r6_failovers_in_a_row_lose_no_claim() {
     }
     until::some("writes go on", || async { store.probe().await.ok() }).await;
     let tally = traffic.end().await;
+    let failovers = sentinels.failovers().await;
     println!(
-        "{rounds} failovers: longest gap {:?}, {} errors in {} rounds, {} claims",
+        "{failovers} failovers, {rounds} of them on order: longest gap {:?}, {} errors in {} rounds, {} claims, {} sign-ins lost",
         tally.longest_gap,
         tally.errors.len(),
         tally.rounds,
-        tally.claimed.len()
+        tally.claimed.len(),
+        tally.sign_ins_lost(),
     );
     nothing_is_lost(&store, &tally).await;
+    // Those that were being written when the primary went.
+    let lost = tally.sign_ins_lost() as u64;
+    assert!(lost <= failovers * TASKS as u64, "{lost} in {failovers}");
 }
 
 /// A replica that is stalled confirms nothing: a claim fails, with its token
@@ -357,6 +386,34 @@ async fn a_claim_that_no_replica_has_is_none() {
     store.create(id, records()).await.expect("a sign-in");
     let claimed = store.claim(id, claim()).await;
     assert!(matches!(claimed, Ok(Claimed::Granted)), "{claimed:?}");
+}
+
+/// How long claims fail for is a setting of Redis, a minute if it has none.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_stays_stalled_is_given_up_after_the_time_that_redis_has_for_it() {
+    let name = "a_replica_that_stays_stalled_is_given_up_after_the_time_that_redis_has_for_it";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    let words = ["--repl-ping-replica-period", "1", "--repl-timeout", "3"];
+    let primary = Redis::start_with(&words).await;
+    let replica = Redis::replica_of(&primary).await;
+    primary.replicas(1).await;
+    let store = opened(&settings(&format!("redis://{}", primary.address()))).await;
+    let id = fresh();
+    store.create(id, records()).await.expect("a sign-in");
+    replica.stall();
+    let began = Instant::now();
+    let claimed = store.claim(id, claim()).await;
+    assert!(claimed.is_err(), "{claimed:?}");
+    until::some("claims are granted again", || async {
+        matches!(store.claim(id, claim()).await, Ok(Claimed::Granted)).then_some(())
+    })
+    .await;
+    let took = began.elapsed();
+    println!("granted again after {took:?}");
+    assert!(took < Duration::from_secs(8), "{took:?}");
+    replica.go_on();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -285,38 +285,75 @@ impl Redis {
 
     /// One command; panics on an error of the server.
     pub async fn command(&self, words: &[&str]) -> Value {
+        command(&self.own_url(), words).await
+    }
+
+    fn own_url(&self) -> String {
         let login = if self.is_locked() {
             format!("?pass={PASSWORD}")
         } else {
             String::new()
         };
-        command(
-            &format!("redis+unix://{}{login}", self.socket().display()),
-            words,
-        )
-        .await
+        format!("redis+unix://{}{login}", self.socket().display())
     }
 
-    /// Whether `count` replicas are connected and have everything.
+    /// What it says of its role; `None` while it does not. Sentinels end the
+    /// connections of a server whose role they change.
+    pub async fn role(&self) -> Option<Vec<Value>> {
+        match attempt(&self.own_url(), &["ROLE"]).await {
+            Ok(Value::Array(role)) => Some(role),
+            _ => None,
+        }
+    }
+
+    /// Sets what the words of a command line would, now and for each restart.
+    pub async fn settle_on(&mut self, words: &[&str]) {
+        for pair in words.chunks(2) {
+            let name = pair[0].trim_start_matches("--");
+            self.command(&["CONFIG", "SET", name, pair[1]]).await;
+        }
+        self.arguments
+            .extend(words.iter().map(|word| (*word).to_owned()));
+    }
+
+    /// Waits until `count` replicas are connected and have confirmed a write.
     pub async fn replicas(&self, count: usize) {
         until::some("replicas are connected", || async {
-            let Value::Array(role) = self.command(&["ROLE"]).await else {
-                return None;
-            };
-            let Some(Value::Array(replicas)) = role.get(2) else {
-                return None;
-            };
-            // One that has confirmed nothing yet shows offset 0.
-            let confirmed = |replica: &Value| match replica {
-                Value::Array(told) => match told.get(2) {
-                    Some(Value::BulkString(offset)) => offset != b"0",
-                    _ => false,
-                },
-                _ => false,
-            };
-            (replicas.len() == count && replicas.iter().all(confirmed)).then_some(())
+            (self.confirming().await? == count).then_some(())
         })
         .await;
+    }
+
+    /// Whether one replica is connected and has confirmed a write.
+    pub async fn has_its_replica(&self) -> bool {
+        self.confirming().await == Some(1)
+    }
+
+    /// Replicas that are connected; `None` if one of them has confirmed
+    /// nothing yet, or this is no primary.
+    async fn confirming(&self) -> Option<usize> {
+        let role = self.role().await?;
+        let Some(Value::Array(replicas)) = role.get(2) else {
+            return None;
+        };
+        // One that has confirmed nothing yet shows offset 0.
+        let confirmed = |replica: &Value| match replica {
+            Value::Array(told) => match told.get(2) {
+                Some(Value::BulkString(offset)) => offset != b"0",
+                _ => false,
+            },
+            _ => false,
+        };
+        replicas.iter().all(confirmed).then_some(replicas.len())
+    }
+
+    /// Whether it copies the server at that port at this moment.
+    pub async fn follows(&self, port: u16) -> bool {
+        let Some(role) = self.role().await else {
+            return false;
+        };
+        role.get(2) == Some(&Value::Int(port.into()))
+            && role.get(3) == Some(&Value::BulkString(b"connected".to_vec()))
     }
 
     /// Everything it ever wrote to disk, for the search for secrets.
@@ -358,6 +395,14 @@ async fn command(url: &str, words: &[&str]) -> Value {
         }
     })
     .await
+}
+
+async fn attempt(url: &str, words: &[&str]) -> ::redis::RedisResult<Value> {
+    let client = ::redis::Client::open(url)?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let mut command = ::redis::cmd(words[0]);
+    command.arg(&words[1..]);
+    command.query_async(&mut connection).await
 }
 
 fn gather(folder: &Path, bytes: &mut Vec<u8>) {

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use ::redis::Value;
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use super::process::Process;
 use super::redis::{self, Redis, command_as};
@@ -74,24 +76,28 @@ impl Sentinels {
     /// Waits until every sentinel knows the others, the primary and a
     /// replica that it could promote.
     async fn settled(&self) {
-        until::some("the sentinels know each other and both servers", || async {
-            for port in &self.ports {
-                let facts = self.facts(*port, "MASTER").await?;
-                let primary = self.primary.address().port().to_string();
-                if facts.get("num-other-sentinels")? != "2"
-                    || facts.get("port")? != &primary
-                    || facts.get("flags")? != "master"
-                {
-                    return None;
-                }
-                let replica = self.facts(*port, "REPLICAS").await?;
-                if replica.get("master-link-status")? != "ok" || replica.get("flags")? != "slave" {
-                    return None;
-                }
-            }
-            Some(())
+        until::some("the sentinels know each other and both servers", || {
+            self.agreed(self.primary.address().port())
         })
         .await;
+    }
+
+    /// Whether they do, with the primary at this port.
+    async fn agreed(&self, primary: u16) -> Option<()> {
+        for port in &self.ports {
+            let facts = self.facts(*port, "MASTER").await?;
+            if facts.get("num-other-sentinels")? != "2"
+                || facts.get("port")? != &primary.to_string()
+                || facts.get("flags")? != "master"
+            {
+                return None;
+            }
+            let replica = self.facts(*port, "REPLICAS").await?;
+            if replica.get("master-link-status")? != "ok" || replica.get("flags")? != "slave" {
+                return None;
+            }
+        }
+        Some(())
     }
 
     /// Of the primary, or of its one replica.
@@ -159,23 +165,77 @@ impl Sentinels {
         self.ask(port, &["SENTINEL", "FAILOVER", NAME]).await;
     }
 
-    /// Takes the primary away, waits until the replica is the primary, brings
-    /// the other back and waits until it copies.
+    /// Makes both servers refuse writes while they have no replica.
+    pub async fn insist_on_a_replica(&mut self) {
+        for server in [&mut self.primary, &mut self.replica] {
+            server.settle_on(&["--min-replicas-to-write", "1"]).await;
+        }
+    }
+
+    /// Takes the primary away, brings it back when the other has its place,
+    /// and waits until one of them copies the other, whichever it is: the
+    /// sentinels may have moved the primary again, for a machine under load
+    /// lets a second pass without an answer.
     pub async fn trade_places(&mut self) {
         self.primary.kill();
         self.promoted().await;
         self.primary.restart().await;
-        std::mem::swap(&mut self.primary, &mut self.replica);
-        self.primary.replicas(1).await;
-        self.settled().await;
+        // Three times what one change of the primary may take.
+        let end = Instant::now() + until::PATIENCE * 3;
+        let swapped = loop {
+            if let Some(swapped) = self.swapped().await {
+                break swapped;
+            }
+            assert!(Instant::now() < end, "neither copies the other");
+            sleep(Duration::from_millis(50)).await;
+        };
+        if swapped {
+            std::mem::swap(&mut self.primary, &mut self.replica);
+        }
+    }
+
+    /// Whether the servers have each other's place; `None` while one of them
+    /// does not copy the other, or the sentinels do not all know of it.
+    async fn swapped(&self) -> Option<bool> {
+        let now = self.address_of_the_primary().await?;
+        let swapped = self.replica.address().port() == now;
+        let (primary, replica) = if swapped {
+            (&self.replica, &self.primary)
+        } else {
+            (&self.primary, &self.replica)
+        };
+        let copies = primary.has_its_replica().await && replica.follows(now).await;
+        copies.then_some(())?;
+        self.agreed(now).await?;
+        Some(swapped)
+    }
+
+    /// The port that most of the sentinels name.
+    async fn address_of_the_primary(&self) -> Option<u16> {
+        let mut named = Vec::new();
+        for port in &self.ports {
+            let facts = self.facts(*port, "MASTER").await?;
+            named.push(facts.get("port")?.parse().ok()?);
+        }
+        named.sort_unstable();
+        Some(named[named.len() / 2])
+    }
+
+    /// How often the primary was another one since the start.
+    pub async fn failovers(&self) -> u64 {
+        let mut most = 0;
+        for port in &self.ports {
+            let facts = self.facts(*port, "MASTER").await.expect("a sentinel");
+            let epoch = facts.get("config-epoch").and_then(|text| text.parse().ok());
+            most = most.max(epoch.expect("a number"));
+        }
+        most
     }
 
     /// Waits until the replica is the primary.
     pub async fn promoted(&self) {
         until::some("the replica is promoted", || async {
-            let Value::Array(role) = self.replica.command(&["ROLE"]).await else {
-                return None;
-            };
+            let role = self.replica.role().await?;
             (role.first() == Some(&Value::BulkString(b"master".to_vec()))).then_some(())
         })
         .await;

@@ -8,6 +8,7 @@ use super::live::{Lane, Live};
 use super::wire::Order;
 use crate::base::fault::Fault;
 use crate::session::store::StoreError;
+use crate::telemetry::Telemetry;
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -41,9 +42,13 @@ pub async fn give(live: &Live) {
 }
 
 /// The present connections work and new ones would not: an outage to come.
-pub fn complain(error: &StoreError) {
+pub fn complain(error: &StoreError, telemetry: Option<&Telemetry>) {
+    const ALERT: &str = "store_refuses_new_connections";
+    if let Some(telemetry) = telemetry {
+        telemetry.alert(ALERT, "");
+    }
     tracing::error!(
-        alert = "store_refuses_new_connections",
+        alert = ALERT,
         reason = error.reason(),
         %error,
         "session store accepts no new connection; the present ones go on"

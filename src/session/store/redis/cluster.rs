@@ -26,6 +26,7 @@ use super::wire::{Order, Trouble};
 use crate::base::random;
 use crate::config::checked::HostPort;
 use crate::session::store::StoreError;
+use crate::telemetry::Telemetry;
 
 /// For one node to be reached and to draw the map.
 const ANSWER: Duration = Duration::from_millis(700);
@@ -57,6 +58,7 @@ struct Shared {
     dialer: Arc<Dialer>,
     seeds: Vec<HostPort>,
     patience: Duration,
+    telemetry: Option<Telemetry>,
     links: Mutex<HashMap<HostPort, Arc<Link>>>,
     /// The map is not true any more.
     stale: Notify,
@@ -69,6 +71,7 @@ impl Cluster {
         dialer: Arc<Dialer>,
         seeds: Vec<HostPort>,
         patience: Duration,
+        telemetry: Option<Telemetry>,
     ) -> Self {
         let (sender, state) = watch::channel(State::Starting);
         let shared = Arc::new(Shared {
@@ -76,6 +79,7 @@ impl Cluster {
             dialer,
             seeds,
             patience,
+            telemetry,
             links: Mutex::default(),
             stale: Notify::new(),
         });
@@ -170,6 +174,7 @@ impl Shared {
             Arc::clone(&self.dialer),
             Source::Node(Address::Tcp(node.clone())),
             self.patience,
+            self.telemetry.clone(),
         ));
         links.insert(node.clone(), Arc::clone(&link));
         link

@@ -21,6 +21,7 @@ use super::role::Role;
 use super::source::Source;
 use super::wire::{Order, Trouble};
 use crate::session::store::StoreError;
+use crate::telemetry::Telemetry;
 
 /// From the search for the server to the end of its checks.
 const ATTEMPT: Duration = Duration::from_millis(1500);
@@ -67,6 +68,7 @@ impl Link {
         dialer: Arc<Dialer>,
         source: Source,
         patience: Duration,
+        telemetry: Option<Telemetry>,
     ) -> Self {
         let (sender, state) = watch::channel(State::Starting);
         let sends_on = source.sends_on();
@@ -74,6 +76,7 @@ impl Link {
             dialer,
             source,
             patience,
+            telemetry,
         };
         runtime.spawn(async move {
             let closed = sender.clone();
@@ -171,6 +174,7 @@ struct Keeper {
     dialer: Arc<Dialer>,
     source: Source,
     patience: Duration,
+    telemetry: Option<Telemetry>,
 }
 
 impl Keeper {
@@ -207,7 +211,7 @@ impl Keeper {
                     present = present.filter(|live| live.broken_at().is_none());
                     if present.is_some() {
                         if !std::mem::replace(&mut complained, true) {
-                            advice::complain(&error);
+                            advice::complain(&error, self.telemetry.as_ref());
                         }
                     } else {
                         state.send_replace(State::Down(error));

@@ -163,7 +163,10 @@ impl Live {
             })
             .await;
         let by_a_replica = match copies {
-            Ok(0) => self.replicas_left(end).await == Some(0),
+            Ok(0) => {
+                self.count_replicas(end).await;
+                false
+            }
             Ok(_) => true,
             // It may not be asked: as if there were no replicas.
             Err(Trouble::Answer(error)) => hidden(&error),
@@ -177,13 +180,17 @@ impl Live {
         by_a_replica
     }
 
-    /// A replica that left is no reason to fail.
-    async fn replicas_left(&self, end: Instant) -> Option<usize> {
+    /// A replica that left is no reason to fail for what is written from now
+    /// on. What was written while it was there stays unconfirmed: a server
+    /// that asks for replicas itself (`min-replicas-to-write`) took it for
+    /// the sake of the one that left.
+    async fn count_replicas(&self, end: Instant) {
         let ask = Role::command();
         let role = self.plain.call(Order::Command(&ask), false, end, |_| {});
-        let role: Role = role.await.ok()?;
-        self.replicas.store(role.replicas(), Ordering::Relaxed);
-        Some(role.replicas())
+        if let Ok(role) = role.await {
+            let role: Role = role;
+            self.replicas.store(role.replicas(), Ordering::Relaxed);
+        }
     }
 
     fn note(&self, copied: bool) {

@@ -16,6 +16,7 @@ mod layout;
 mod link;
 mod live;
 mod refusal;
+mod reply;
 mod role;
 mod scripts;
 mod slot;
@@ -33,6 +34,7 @@ use bytes::Bytes;
 pub use self::facts::Facts;
 use self::layout::{Entry, SessionKeys};
 use self::live::{Answer, Lane};
+use self::reply::{odd_answer, word_and_numbers};
 use self::scripts::Scripts;
 use self::topology::Topology;
 use self::wire::Order;
@@ -42,6 +44,7 @@ use super::{
 use crate::base::clock::Timestamp;
 use crate::config::checked;
 use crate::session::record::{Owner, SessionId};
+use crate::telemetry::Telemetry;
 
 /// Claims and commits get more time than reads: giving up on them costs more.
 const PATIENCE: u32 = 4;
@@ -61,8 +64,25 @@ impl RedisStore {
     /// server may come and go. Errors tell of the settings only. `timeout`
     /// is what a read may take.
     pub fn new(settings: &checked::Redis, timeout: Duration) -> Result<Self, StoreError> {
+        Self::start(settings, timeout, None)
+    }
+
+    /// The same, and counts what operators should be woken for.
+    pub fn counted(
+        settings: &checked::Redis,
+        timeout: Duration,
+        telemetry: &Telemetry,
+    ) -> Result<Self, StoreError> {
+        Self::start(settings, timeout, Some(telemetry.clone()))
+    }
+
+    fn start(
+        settings: &checked::Redis,
+        timeout: Duration,
+        telemetry: Option<Telemetry>,
+    ) -> Result<Self, StoreError> {
         Ok(Self {
-            topology: Topology::start(settings, timeout)?,
+            topology: Topology::start(settings, timeout, telemetry)?,
             scripts: Scripts::new(),
             prefix: settings.key_prefix.clone(),
             timeout,
@@ -135,25 +155,6 @@ fn decimal(time: Timestamp) -> Vec<u8> {
     // PEXPIREAT takes a signed number.
     let millis = i64::try_from(time.0).unwrap_or(i64::MAX);
     millis.to_string().into_bytes()
-}
-
-fn odd_answer() -> StoreError {
-    StoreError::Corrupt("a script answered in another form".into())
-}
-
-/// A script's answer: a word and up to two numbers.
-fn word_and_numbers(answer: &[Value]) -> Result<(&[u8], [u64; 2]), StoreError> {
-    let Some((Value::BulkString(word), rest)) = answer.split_first() else {
-        return Err(odd_answer());
-    };
-    let mut numbers = [0; 2];
-    for (slot, value) in numbers.iter_mut().zip(rest) {
-        let Value::Int(number) = value else {
-            return Err(odd_answer());
-        };
-        *slot = u64::try_from(*number).map_err(|_| odd_answer())?;
-    }
-    Ok((word, numbers))
 }
 
 #[async_trait]
@@ -271,7 +272,9 @@ impl Store for RedisStore {
             &[release.fail_class],
         ];
         let keys = self.session_keys(session);
-        let keys = [&*keys.tokens];
+        // In the slot of the session, and never there.
+        let nothing = format!("{}:none", keys.tokens);
+        let keys = [&*keys.tokens, &nothing];
         let script = &self.scripts.release;
         let _: Answer<Vec<Value>> = self.eval(Lane::Write, script, &keys, &arguments).await?;
         Ok(())

@@ -66,8 +66,12 @@ put()
 return {'granted'}
 ";
 
+/// Begins by deleting what is never there, for the reason that `TOMBSTONE`
+/// has: with full memory, too, an attempt that failed must be given back. It
+/// needs no more than it had.
 const RELEASE: &str = r"
 if cut(42, 16) ~= ARGV[1] or ARGV[1] == NONE then return {'other'} end
+redis.call('DEL', KEYS[2])
 local intent, tries = cut(26, 16), string.byte(h, 58)
 if ARGV[2] == '1' and string.byte(h, 101) == 0 then
   tries = math.max(tries - 1, 0)

@@ -235,19 +235,31 @@ async fn sec_ses_24_leaves_a_primary_that_became_a_replica() {
 async fn sec_ses_24_full_memory_refuses_sign_ins_but_not_sign_outs() {
     let Some(server) = server(&[]) else { return };
     let store = server.store().await;
-    let (id, claimed) = (fresh_id(), fresh_id());
-    store.create(id, records(10)).await.unwrap();
-    store.create(claimed, records(10)).await.unwrap();
-    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    let error = store.create(fresh_id(), records(10)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
+    let (id, claimed, failed) = (fresh_id(), fresh_id(), fresh_id());
+    for id in [id, claimed, failed] {
+        store.create(id, records(10)).await.unwrap();
+    }
     let claim = Claim {
         rt_fp: Fingerprint([1; 16]),
         owner: Owner([1; 16]),
-        lease: TIMEOUT,
+        lease: Duration::from_secs(60),
         last_try: false,
         grace: Duration::ZERO,
     };
+    let granted = store.claim(failed, claim).await.unwrap();
+    assert_eq!(granted, Claimed::Granted);
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
+    let error = store.create(fresh_id(), records(10)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Refused(_)), "{error:?}");
+    // An attempt that failed is given back: nobody waits for its lease, and
+    // its token counts as unspent.
+    let release = Release {
+        owner: claim.owner,
+        clear_intent: true,
+        retry_at: Timestamp(0),
+        fail_class: 0,
+    };
+    store.release(failed, release).await.unwrap();
     assert!(
         store.claim(claimed, claim).await.is_err(),
         "the token is not spent"
@@ -261,6 +273,12 @@ async fn sec_ses_24_full_memory_refuses_sign_ins_but_not_sign_outs() {
     assert!(matches!(loaded, Loaded::Tombstone { .. }), "{loaded:?}");
     server.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
     assert!(store.create(id, records(10)).await.is_err(), "stays ended");
+    let other = Claim {
+        owner: Owner([2; 16]),
+        ..claim
+    };
+    let granted = store.claim(failed, other).await.unwrap();
+    assert_eq!(granted, Claimed::Granted);
 }
 
 /// What eviction or an operator took makes signing out no harder.

@@ -15,6 +15,7 @@ use super::source::{Sentinels, Source};
 use super::wire::Order;
 use crate::config::checked::{self, RedisPlace};
 use crate::session::store::StoreError;
+use crate::telemetry::Telemetry;
 
 /// How many calls may await their answer; more would only wait for each other.
 const OUTSTANDING: usize = 1024;
@@ -31,11 +32,23 @@ pub struct Topology {
 
 impl Topology {
     /// Starts connecting in the background. Errors tell of the settings only.
-    pub fn start(settings: &checked::Redis, patience: Duration) -> Result<Self, StoreError> {
+    pub fn start(
+        settings: &checked::Redis,
+        patience: Duration,
+        telemetry: Option<Telemetry>,
+    ) -> Result<Self, StoreError> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let dialer = Arc::new(Dialer::new(settings)?);
-        let link = |source| Way::Link(Link::start(&runtime, Arc::clone(&dialer), source, patience));
+        let link = |source| {
+            Way::Link(Link::start(
+                &runtime,
+                Arc::clone(&dialer),
+                source,
+                patience,
+                telemetry.clone(),
+            ))
+        };
         let way = match &settings.url.place {
             RedisPlace::Server(host) => link(Source::Fixed(Address::Tcp(host.clone()))),
             RedisPlace::Socket(path) => link(Source::Fixed(Address::Socket(path.clone()))),
@@ -49,6 +62,7 @@ impl Topology {
                 Arc::clone(&dialer),
                 seeds.clone(),
                 patience,
+                telemetry,
             )),
         };
         Ok(Self {
