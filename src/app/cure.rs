@@ -239,6 +239,9 @@ fn of_session(reason: &str) -> Option<&'static str> {
         "session_replaced" => {
             "the same browser signed in anew, and the new session took its place; nothing to do"
         }
+        "session_write_failed" => {
+            "the session store failed while a sign-in was written, and what was there of the session was ended: look at the store"
+        }
         "session_unknown" => {
             "the store does not know it any more: it was flushed, evicted or restored from an old copy. Redis: maxmemory-policy noeviction, appendonly yes"
         }

@@ -13,12 +13,11 @@ use super::attempt_log::{Attempt, Steps};
 use super::error::{LoginError, Phase};
 use super::single_use::{Outcome, Turn, told_again};
 use super::transaction::{Course, Derived, Transaction};
-use crate::base::fault::Fault;
 use crate::base::kill_point;
 use crate::model::identity::Identity;
 use crate::model::tokens::TokenSet;
 use crate::provider::{CodeExchange, Provider, ProviderError};
-use crate::session::sessions::{Found, NewSession, Session, SessionError};
+use crate::session::sessions::{Found, Session};
 use crate::session::ticket::Ticket;
 
 /// Pauses before a step is tried again that spends nothing. The tokens wait
@@ -109,7 +108,7 @@ impl Inner {
 
     async fn work_of(
         &self,
-        provider: &Provider,
+        provider: &Arc<Provider>,
         work: Work,
         attempt: Attempt<'_>,
     ) -> Result<Finished, Stopped> {
@@ -205,7 +204,7 @@ impl Inner {
 
     async fn converse(
         &self,
-        provider: &Provider,
+        provider: &Arc<Provider>,
         work: &Work,
         code: &SecretString,
         attempt: Attempt<'_>,
@@ -223,43 +222,14 @@ impl Inner {
         attempt.passed(Phase::Exchange, whole.elapsed());
         let identity = identify(provider, &tokens, &work.derived.nonce, attempt).await?;
         kill_point::at("login", "identified");
-        let began = Instant::now();
-        let new = NewSession {
-            identity: &identity,
-            tokens: &tokens,
-            scope: &self.home,
-            seed: &work.derived.ticket_seed,
-            user_agent: work.user_agent.as_deref(),
-            began_at: work.transaction.started_at,
-        };
-        // What an attempt left half written has no ticket, and expires.
-        let mut pauses = PAUSES.iter();
-        let (ticket, session) = loop {
-            match self.sessions.create(new).await {
-                Ok(created) => break created,
-                Err(SessionError::Store(error))
-                    if error.is_of_the_moment() && began.elapsed() < PATIENCE =>
-                {
-                    let Some(pause) = pauses.next() else {
-                        let error = SessionError::Store(error).into();
-                        return Err(Stopped::at(Phase::SessionWrite, error));
-                    };
-                    tracing::warn!(
-                        reason = error.reason(),
-                        detail = %error,
-                        "a new session cannot be stored yet, tried again"
-                    );
-                    tokio::time::sleep(*pause).await;
-                }
-                Err(error) => return Err(Stopped::at(Phase::SessionWrite, error.into())),
-            }
-        };
-        attempt.passed(Phase::SessionWrite, began.elapsed());
+        let finished = self
+            .write_session(provider, work, &identity, tokens, attempt)
+            .await?;
         self.telemetry
             .login(Phase::Done.as_str(), "ok", &provider.id().0);
-        attempt.done(&session, whole.elapsed());
-        self.note_done(attempt, &session, whole.elapsed());
-        Ok(Finished { ticket, session })
+        attempt.done(&finished.session, whole.elapsed());
+        self.note_done(attempt, &finished.session, whole.elapsed());
+        Ok(finished)
     }
 
     /// A reload after success: the same browser gets the same ticket, without

@@ -14,6 +14,7 @@ mod fixture;
 mod handoff;
 mod history;
 mod rounds;
+mod session_write;
 mod single_use;
 mod start;
 mod tagged_cookies;

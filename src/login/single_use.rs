@@ -1,9 +1,11 @@
 //! The marker that makes a callback count once. It is written before the code
 //! is sent, and afterwards holds what became of it, for reloads.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::Inner;
 use super::error::{LoginError, Phase};
@@ -13,6 +15,8 @@ use crate::session::store::Once;
 
 /// How long the outcome of a callback is remembered.
 const REMEMBERED: Duration = transaction::LIFETIME;
+/// An outcome that the store did not take is offered again after this long.
+const KEEP_AGAIN: Duration = Duration::from_secs(1);
 /// How long a second copy of a callback waits for the first.
 const TWIN_WAIT: Duration = Duration::from_secs(12);
 /// It asks after this long, then half as often each time, down to the last.
@@ -74,7 +78,7 @@ pub(super) enum Turn {
 impl Inner {
     /// Takes the turn, or waits for whoever has it.
     pub(super) async fn turn(&self, state: &str) -> Result<Turn, LoginError> {
-        let deadline = tokio::time::Instant::now() + TWIN_WAIT;
+        let deadline = Instant::now() + TWIN_WAIT;
         let [mut pause, slowest] = TWIN_ASKS;
         loop {
             let seen = self
@@ -84,7 +88,7 @@ impl Inner {
             match seen {
                 Once::First => return Ok(Turn::First),
                 Once::Seen(bytes) if bytes.is_empty() => {
-                    if tokio::time::Instant::now() > deadline {
+                    if Instant::now() > deadline {
                         return Ok(Turn::Lost);
                     }
                     tokio::time::sleep(pause).await;
@@ -102,15 +106,31 @@ impl Inner {
         }
     }
 
+    /// Keeps the outcome for reloads; later, where the store does not take it
+    /// now. Until it has, a reload waits, and then begins anew.
     pub(super) async fn remember(&self, state: &str, outcome: &Outcome) {
         let bytes = serde_json::to_vec(outcome).expect("an outcome is plain data");
         let kept = self
             .sessions
-            .once_finish("login", state.as_bytes(), bytes)
+            .once_finish("login", state.as_bytes(), bytes.clone())
             .await;
-        if let Err(error) = kept {
-            // A reload will wait, and then begin anew.
-            tracing::warn!(reason = error.reason(), "outcome of a sign-in was not kept");
-        }
+        let Err(error) = kept else { return };
+        tracing::warn!(
+            reason = error.reason(),
+            "outcome of a sign-in is not kept yet, and tried again"
+        );
+        let (sessions, state) = (Arc::clone(&self.sessions), state.to_owned());
+        self.control.spawn(async move {
+            let began = Instant::now();
+            while began.elapsed() < REMEMBERED {
+                tokio::time::sleep(KEEP_AGAIN).await;
+                let kept = sessions
+                    .once_finish("login", state.as_bytes(), bytes.clone())
+                    .await;
+                if kept.is_ok() {
+                    return;
+                }
+            }
+        });
     }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
+use tokio::runtime::Handle;
 use url::Url;
 
 use crate::base::clock::{Clock, Timestamp};
@@ -39,11 +40,13 @@ pub struct Logout {
     pub clock: Clock,
     /// `{public_url}{prefix}/sign_out`: registered at the provider.
     pub post_logout_redirect_uri: String,
+    /// The runtime for slow work.
+    pub control: Handle,
 }
 
 impl Logout {
     /// Ends the session here and in the store, or here until the store can be
-    /// told; then says where the browser can end its session at the provider,
+    /// told, and has its tokens revoked, which nobody waits for; then says where the browser can end its session at the provider,
     /// if the provider announces such a place.
     pub async fn end(
         &self,
@@ -51,7 +54,8 @@ impl Logout {
         return_to: &str,
     ) -> Result<Option<Url>, SessionError> {
         // Read before the record ends: the hint is sealed in it.
-        let id_token = session.tokens().ok().and_then(|tokens| tokens.id_token);
+        let tokens = session.tokens().ok();
+        let id_token = tokens.as_ref().and_then(|tokens| tokens.id_token.clone());
         let reach = self.sessions.sign_out(session).await?;
         tracing::info!(
             session.reference = session.id.reference(),
@@ -62,6 +66,11 @@ impl Logout {
         let Some(provider) = self.providers.get(&session.identity.provider) else {
             return Ok(None);
         };
+        if let Some(tokens) = tokens {
+            let provider = Arc::clone(provider);
+            self.control
+                .spawn(async move { provider.revoke(&tokens).await });
+        }
         let state = self.seal_state(return_to);
         Ok(provider
             .end_session_url(
@@ -113,7 +122,9 @@ impl Logout {
         Ok(address.and_then(|address| Url::parse(std::str::from_utf8(&address).ok()?).ok()))
     }
 
-    /// Ends a session that another sign-in of the same browser replaced.
+    /// Ends a session that another sign-in of the same browser replaced. Its
+    /// tokens expire: at some providers both belong to one session there, and
+    /// a revocation would end the new one too.
     pub async fn replace(&self, session: &Session) -> Result<(), SessionError> {
         self.sessions
             .revoke_because(session, "session_replaced")

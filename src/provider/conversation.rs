@@ -15,6 +15,7 @@ use super::error::{Class, IdTokenFlaw, Phase, ProviderError, Sent};
 use super::id_token::{self, Expected, Unverified};
 use super::jwks::Keys;
 use super::metadata::{Discovery, Metadata};
+use super::revocation::Revocation;
 use super::token_endpoint::{CodeExchange, TokenEndpoint};
 use super::userinfo;
 use crate::base::clock::{Clock, Timestamp};
@@ -39,6 +40,7 @@ pub struct Provider {
     discovery: Discovery,
     keys: Keys,
     token_endpoint: TokenEndpoint,
+    revocation: Revocation,
 }
 
 impl Provider {
@@ -54,6 +56,7 @@ impl Provider {
             discovery: Discovery::new(Arc::clone(&config), client.clone(), clock.clone()),
             keys: Keys::new(client.clone(), clock.clone()),
             token_endpoint: TokenEndpoint::new(Arc::clone(&config), client.clone(), clock.clone()),
+            revocation: Revocation::new(Arc::clone(&config), limits, clock.clone())?,
             config,
             client,
             clock,
@@ -272,6 +275,21 @@ impl Provider {
             }
         }
         self.reread(&metadata, tokens, before).await
+    }
+
+    /// Tells the provider that nobody needs these tokens any more (RFC 7009),
+    /// where it has announced that it wants to know. Takes a few seconds at
+    /// most and never fails: whoever calls has ended something, and that is
+    /// done already.
+    pub async fn revoke(&self, tokens: &TokenSet) {
+        if self.outage().is_some() {
+            return;
+        }
+        if let Ok(metadata) = self.metadata().await {
+            self.revocation
+                .revoke(&metadata, &self.token_endpoint, tokens)
+                .await;
+        }
     }
 
     /// Where to send the browser to sign out at the provider too; `None` where

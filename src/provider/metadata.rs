@@ -44,6 +44,9 @@ pub struct Metadata {
     pub jwks_uri: Url,
     pub userinfo_endpoint: Option<Url>,
     pub end_session_endpoint: Option<Url>,
+    /// RFC 7009. One that may not be called counts as absent: nothing depends
+    /// on it.
+    pub revocation_endpoint: Option<Url>,
     pub scopes_supported: Vec<String>,
     /// `None` where the document is silent; then it is `client_secret_basic`.
     pub token_auth_methods: Option<Vec<String>>,
@@ -278,6 +281,7 @@ fn read(config: &ProviderConfig, object: &Map<String, Value>) -> Result<Metadata
         jwks_uri: required("jwks_uri")?,
         userinfo_endpoint: endpoint("userinfo_endpoint")?,
         end_session_endpoint: endpoint("end_session_endpoint")?.map(|url| trust.for_browsers(url)),
+        revocation_endpoint: endpoint("revocation_endpoint").ok().flatten(),
         scopes_supported: strings(object, "scopes_supported").unwrap_or_default(),
         token_auth_methods: strings(object, "token_endpoint_auth_methods_supported"),
         id_token_algorithms: strings(object, "id_token_signing_alg_values_supported"),

@@ -22,6 +22,7 @@ mod logout_token;
 mod metadata;
 mod peer_certificate;
 mod registry;
+mod revocation;
 mod self_check;
 mod token_endpoint;
 mod userinfo;

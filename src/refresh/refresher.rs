@@ -19,6 +19,7 @@ use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::Fault;
 use crate::base::kill_point;
 use crate::base::random;
+use crate::model::identity::ProviderId;
 use crate::model::tokens::TokenSet;
 use crate::provider::{Provider, Providers};
 use crate::session::record::Owner;
@@ -367,6 +368,7 @@ impl Inner {
                 Ok(Committed::Done { .. } | Committed::Superseded) => break,
                 Ok(Committed::Gone) => {
                     self.telemetry.refresh("session_gone", &provider_id.0);
+                    self.revoke(&provider_id, renewed);
                     return ended(Ending::SignedOut);
                 }
                 Err(error) => {
@@ -398,6 +400,15 @@ impl Inner {
             Err(_) => session.with_tokens(&renewed),
         };
         self.reread_claims(provider, session, &renewed).await
+    }
+
+    /// Signed out while the refresh was under way: nobody will ever use what
+    /// it brought.
+    fn revoke(&self, provider: &ProviderId, tokens: TokenSet) {
+        if let Some(provider) = self.providers.get(provider).map(Arc::clone) {
+            self.control
+                .spawn(async move { provider.revoke(&tokens).await });
+        }
     }
 
     /// What passengers hear while renewed tokens cannot be stored: they serve

@@ -6,6 +6,7 @@
 
 mod cache;
 pub mod cookie;
+mod creation;
 mod ended;
 mod found;
 mod handover;

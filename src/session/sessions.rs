@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::broadcast;
 
+pub use super::creation::Draft;
 use super::ended::Ended;
 pub use super::found::{Ending, Found, Session};
 pub use super::handover::Grant;
@@ -16,19 +17,17 @@ use super::last_read::LastRead;
 use super::lifetime::{self, Age};
 use super::neighbours::Neighbours;
 use super::pins::Pins;
-use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
+use super::record::{Fingerprint, Owner, SessionId};
 pub use super::revocation::Reach;
 use super::spool::{Spool, Spooled};
 use super::store::{
-    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Release, Store, StoreError,
-    StoredSession,
+    Claim, Claimed, Commit, Committed, Digest, Loaded, Release, Store, StoreError, StoredSession,
 };
 use super::ticket::{Scope, Ticket, TicketKeys};
-use super::vault::{DataKey, Listing, TicketRecord, Vault, browser_family};
+use super::vault::{TicketRecord, Vault};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::{Blame, Fault};
 use crate::base::key_ring::{KeyRing, RingKey};
-use crate::base::random;
 use crate::base::seal::BrokenSeal;
 use crate::model::identity::Identity;
 use crate::model::tokens::TokenSet;
@@ -71,6 +70,11 @@ impl Fault for SessionError {
 }
 
 impl SessionError {
+    /// A moment later it may work: the store is away, or changes its primary.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_of_the_moment())
+    }
+
     /// The store did not answer: nothing is known, and what was read a moment
     /// ago is the best there is.
     pub fn is_unreachable(&self) -> bool {
@@ -179,70 +183,6 @@ impl Sessions {
     /// replica that writes with another key of the ring.
     pub fn tickets_from_seed(&self, seed: &[u8], scope: &Scope) -> Vec<Ticket> {
         Ticket::derive_all(&self.keys, seed, scope)
-    }
-
-    /// Makes a session. The ticket comes last: until then nothing leads to
-    /// what a crash leaves behind, and it expires.
-    pub async fn create(&self, new: NewSession<'_>) -> Result<(Ticket, Session), SessionError> {
-        let now = self.clock.now();
-        let expires_at = now.plus(self.lifetime);
-        let id = SessionId(random::bytes());
-        let data_key = DataKey::generate();
-        let vault = Vault::new(Arc::clone(&self.namespace), id, data_key.clone());
-        let rt_fp = vault.fingerprint(new.tokens.refresh_token.as_ref());
-        let header = TokenHeader::new(rt_fp, new.tokens.access_expires_at, now);
-        let identity = new.identity;
-        let listing = Listing {
-            issuer: &identity.issuer,
-            subject: &identity.subject,
-            label: [&identity.username, &identity.email, &identity.name]
-                .into_iter()
-                .find_map(Option::as_deref),
-            created_at: now,
-            expires_at,
-            browser: new.user_agent.map(browser_family),
-        };
-        let tokens = vault.seal_tokens(new.tokens, header.version);
-        let records = NewRecords {
-            identity: vault.seal_identity(identity),
-            header: header.clone(),
-            tokens: tokens.clone(),
-            listing: listing.seal(self.ring.writer(), id, &self.namespace),
-            expires_at,
-        };
-        let ticket = self.ticket_from_seed(new.seed, new.scope);
-        let (key, name) = self.key_and_name(&ticket)?;
-        let record = TicketRecord {
-            session: id,
-            data_key,
-            created_at: now,
-            expires_at,
-        };
-        let sealed = record.seal(key, &ticket.secret, name, &self.namespace);
-
-        self.remember_key(expires_at).await?;
-        let index = self.index(self.ring.writer(), &identity.issuer, &identity.subject);
-        self.store.index_add(index, id, expires_at).await?;
-        self.add_to_orders(identity, id, expires_at).await?;
-        self.store.create(id, records).await?;
-        self.store.put_ticket(name, sealed, expires_at).await?;
-        let session = Session {
-            id,
-            identity: Arc::new(identity.clone()),
-            header,
-            created_at: now,
-            expires_at,
-            ticket: name,
-            vault: Arc::new(vault),
-            sealed_tokens: tokens.into(),
-            identity_bytes: 0,
-            stale: false,
-        };
-        if self.signed_out_since(identity, new.began_at).await? {
-            self.revoke(&session).await?;
-            return Err(SessionError::SignedOutMeanwhile);
-        }
-        Ok((ticket, session))
     }
 
     pub async fn find(&self, ticket: &Ticket) -> Result<Found, SessionError> {

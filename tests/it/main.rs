@@ -79,6 +79,8 @@ mod refresh_rows;
 #[cfg(test)]
 mod rolling_restart;
 #[cfg(test)]
+mod session_write;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod sign_out;

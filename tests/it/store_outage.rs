@@ -187,6 +187,7 @@ async fn row_1_8_and_r9_an_emptied_store_costs_everybody_one_sign_in() {
         }
     }
     assert_eq!(scene.logins(), (before.0 + 2, before.1 + 2));
+    assert!(!scene.gateway.log().contains("login_loop"));
     let failures = scene
         .gateway
         .metric("vestibule_requests_total{route=\"app\",code_class=\"5xx\"")
@@ -513,7 +514,7 @@ async fn n1_a_replica_cut_from_the_store_turns_unready_and_the_other_serves() {
     second.admin_answers("/readyz", 503).await;
     let unready = began.elapsed();
     println!("N1: unready after {unready:?}");
-    assert!(unready < Duration::from_secs(5), "{unready:?}");
+    assert!(unready < Duration::from_secs(3), "{unready:?}");
     let body = second.admin("/readyz").await.expect("answer").text();
     assert!(
         body.contains("store_lost") && body.contains("store_degraded"),

@@ -451,3 +451,35 @@ async fn sec_ses_22_swapped_records_do_not_open() {
     let error = sessions.find(&ticket).await.unwrap_err();
     assert!(matches!(error, SessionError::Corrupt { record: "ticket" }));
 }
+
+#[tokio::test]
+async fn a_draft_is_written_as_often_as_it_takes() {
+    let rig = rig();
+    let new = NewSession {
+        identity: &identity("ann"),
+        tokens: &tokens(Some("refresh-token-bytes")),
+        scope: &scope(),
+        seed: b"seed",
+        user_agent: None,
+        began_at: Timestamp(u64::MAX),
+    };
+    let draft = rig.sessions.draft(new).unwrap();
+    // Written, and the answers never came.
+    for _ in 0..3 {
+        rig.sessions.keep(&draft).await.unwrap();
+    }
+    let found = rig.sessions.find(&draft.ticket).await.unwrap();
+    assert_eq!(live(found).id, draft.session.id);
+    // Another session of that name is not taken for ours.
+    let mut foreign = rig.sessions.draft(new).unwrap();
+    foreign.session.id = draft.session.id;
+    let error = rig.sessions.keep(&foreign).await.unwrap_err();
+    assert_eq!(error.reason(), "store_record_corrupt");
+    // Ended between two tries: it stays ended.
+    rig.store
+        .tombstone(draft.session.id, Timestamp(1))
+        .await
+        .unwrap();
+    let error = rig.sessions.keep(&draft).await.unwrap_err();
+    assert_eq!(error.reason(), "session_ended_by_idp");
+}

@@ -100,6 +100,7 @@ fn endpoint_of(path: &str, form: &[(String, String)]) -> Endpoint {
         "/token" => Endpoint::Code,
         "/userinfo" => Endpoint::Userinfo,
         "/end_session" => Endpoint::EndSession,
+        "/revoke" => Endpoint::Revocation,
         _ => Endpoint::Unknown,
     }
 }
@@ -119,6 +120,14 @@ fn respond(shared: &Shared, request: &Recorded, bearer: Option<&str>) -> Answer 
                 "text/html",
                 "<p>signed out at the provider</p>".to_owned(),
             ),
+        },
+        Endpoint::Revocation => match authenticated(&script, request) {
+            Ok(()) => {
+                let token = form(request, "token");
+                shared.grants.lock().expect("grants").revoke(&token);
+                plain(200, "text/plain", String::new())
+            }
+            Err(which) => refused(&script, which),
         },
         Endpoint::Unknown => plain(404, "text/plain", "no such endpoint".to_owned()),
     };
@@ -194,6 +203,9 @@ fn discovery(issuer: &str, script: &Script) -> Value {
             json!(format!("{issuer}/end_session")),
         );
     }
+    if script.revocation {
+        put("revocation_endpoint", json!(format!("{issuer}/revoke")));
+    }
     if let Some(alter) = &script.alter_discovery {
         alter(&mut document);
     }
@@ -249,31 +261,33 @@ fn authorize(shared: &Shared, script: &Script, request: &Recorded) -> Answer {
     )
 }
 
-fn token(shared: &Shared, script: &Script, request: &Recorded) -> Answer {
-    let form = |name: &str| {
-        request
-            .form
-            .iter()
-            .find(|pair| pair.0 == name)
-            .map(|pair| pair.1.clone())
-            .unwrap_or_default()
-    };
-    let in_form = (form("client_id"), form("client_secret"));
+fn form(request: &Recorded, name: &str) -> String {
+    request
+        .form
+        .iter()
+        .find(|pair| pair.0 == name)
+        .map(|pair| pair.1.clone())
+        .unwrap_or_default()
+}
+
+/// Whether the client proved itself, in one of the ways the dialect knows.
+fn authenticated(script: &Script, request: &Recorded) -> Result<(), &'static str> {
+    let in_form = (form(request, "client_id"), form(request, "client_secret"));
     let (method, (id, secret)) = match &request.basic {
-        Some(_) if !in_form.1.is_empty() => return refused(script, "two_methods"),
+        Some(_) if !in_form.1.is_empty() => return Err("two_methods"),
         Some(basic) => ("client_secret_basic", basic.clone()),
         None => ("client_secret_post", in_form),
     };
-    if id != CLIENT_ID
-        || secret != CLIENT_SECRET
-        || !script
-            .dialect
-            .auth_methods
-            .iter()
-            .any(|known| known == method)
-    {
-        return refused(script, "client");
+    let mut known = script.dialect.auth_methods.iter();
+    let proven = id == CLIENT_ID && secret == CLIENT_SECRET && known.any(|known| known == method);
+    if proven { Ok(()) } else { Err("client") }
+}
+
+fn token(shared: &Shared, script: &Script, request: &Recorded) -> Answer {
+    if let Err(which) = authenticated(script, request) {
+        return refused(script, which);
     }
+    let form = |name: &str| form(request, name);
     let mut grants = shared.grants.lock().expect("grants");
     let (user, scope, nonce, refresh_token) = if request.endpoint == Endpoint::Refresh {
         match grants.refresh(

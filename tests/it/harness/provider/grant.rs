@@ -115,6 +115,13 @@ impl Grants {
         }
     }
 
+    /// A refresh token with its family; an access token alone.
+    pub(super) fn revoke(&mut self, token: &str) {
+        self.access.remove(token);
+        let family = self.refresh.get(token).map(|found| found.family);
+        self.revoked.extend(family);
+    }
+
     pub(super) fn revoke_everything(&mut self) {
         self.revoked.extend(1..=self.families);
     }

@@ -21,6 +21,8 @@ pub enum Endpoint {
     Refresh,
     Userinfo,
     EndSession,
+    /// RFC 7009.
+    Revocation,
     /// Anything else that was asked for.
     Unknown,
 }
@@ -163,6 +165,8 @@ pub struct Script {
     pub access_lifetime: u64,
     /// Seconds in which a spent refresh token still answers.
     pub grace: u64,
+    /// Whether it announces a revocation endpoint.
+    pub revocation: bool,
     pub signing: Signing,
     /// Which keys are published and which one signs.
     pub keys: Keys,
@@ -194,6 +198,7 @@ impl Script {
             judge: None,
             access_lifetime: 3600,
             grace: 0,
+            revocation: false,
             signing,
             keys: Keys::default(),
             skew: 0,
