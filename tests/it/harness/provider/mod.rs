@@ -85,9 +85,11 @@ impl Provider {
 
     /// Begins to listen, on the same port each time.
     pub async fn up(&self) {
-        let listener = TcpListener::bind(self.address)
-            .await
-            .expect("provider's port is free");
+        // What used the port before may take a moment to let it go.
+        let listener = super::until::some("provider's port is free", || async {
+            TcpListener::bind(self.address).await.ok()
+        })
+        .await;
         let shared = Arc::clone(&self.shared);
         let server = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
