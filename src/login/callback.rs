@@ -24,6 +24,9 @@ use crate::base::fault::Fault;
 use crate::session::sessions::Session;
 use crate::session::ticket::Ticket;
 
+/// Providers that put a whole token into it stay below, in bytes.
+const LONGEST_CODE: usize = 8 * 1024;
+
 pub struct CallbackRequest<'a> {
     /// The last path segment, where several providers have one each.
     pub provider: Option<&'a str>,
@@ -264,6 +267,7 @@ impl<'a> Parameters<'a> {
         if empty(&parameters.code)
             || empty(&parameters.state)
             || parameters.code.is_some() == parameters.error.is_some()
+            || !parameters.code.as_deref().is_none_or(could_be_a_code)
         {
             return Err(LoginError::MalformedCallback);
         }
@@ -271,9 +275,27 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// RFC 6749 appendix A.11: visible ASCII. Anything else was made up by the
+/// browser's side, and could only provoke the provider into errors that look
+/// like trouble of its own.
+fn could_be_a_code(code: &str) -> bool {
+    code.len() <= LONGEST_CODE && code.bytes().all(|byte| (0x20..=0x7e).contains(&byte))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sec_dos_06_what_cannot_be_a_code_is_sent_to_nobody() {
+        let parse = |code: &str| Parameters::parse(&format!("state=s&code={code}")).is_ok();
+        for code in ["c%00d", "c%0D%0Ad", "c%7Fd", "%C3%A9", "%FF"] {
+            assert!(!parse(code), "{code}");
+        }
+        assert!(parse("4%2F0A+b.~-_%7E"));
+        assert!(parse(&"c".repeat(LONGEST_CODE)));
+        assert!(!parse(&"c".repeat(LONGEST_CODE + 1)));
+    }
 
     #[test]
     fn sec_rp_06_07_08_parameters_that_contradict_are_refused() {
