@@ -2,11 +2,13 @@
 //! survives a restart, and replicas do not see each other.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::changes::{Watcher, Watchers};
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store,
     StoreError, StoredSession,
@@ -17,6 +19,7 @@ use crate::session::record::SessionId;
 pub struct MemoryStore {
     clock: Clock,
     shelves: Mutex<Shelves>,
+    pub(super) watchers: Watchers,
 }
 
 #[derive(Default)]
@@ -48,9 +51,12 @@ enum Kept {
 
 impl MemoryStore {
     pub fn new(clock: Clock) -> Self {
+        let watchers = Watchers::default();
+        watchers.watching(Duration::MAX);
         Self {
             clock,
             shelves: Mutex::default(),
+            watchers,
         }
     }
 
@@ -66,13 +72,15 @@ impl MemoryStore {
         change: impl FnOnce(&mut StoredSession, Timestamp) -> T,
     ) -> T {
         let now = self.clock.now();
-        match self.shelves().sessions.get_mut(&id) {
+        let result = match self.shelves().sessions.get_mut(&id) {
             Some(Expiring {
                 value: Kept::Live { session, .. },
                 expires_at,
             }) if *expires_at > now => change(session, now),
             _ => gone,
-        }
+        };
+        self.watchers.session_changed(id);
+        result
     }
 }
 
@@ -110,6 +118,10 @@ impl Store for MemoryStore {
         true
     }
 
+    fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.watchers.add(watcher);
+    }
+
     async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError> {
         let now = self.clock.now();
         let shelves = self.shelves();
@@ -125,17 +137,20 @@ impl Store for MemoryStore {
         value: Vec<u8>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut shelves = self.shelves();
-        shelves.sweep(self.clock.now());
-        let value = value.into();
-        shelves
-            .tickets
-            .insert(ticket, Expiring { value, expires_at });
+        {
+            let mut shelves = self.shelves();
+            shelves.sweep(self.clock.now());
+            let value = value.into();
+            let entry = Expiring { value, expires_at };
+            shelves.tickets.insert(ticket, entry);
+        }
+        self.watchers.ticket_changed(ticket);
         Ok(())
     }
 
     async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError> {
         self.shelves().tickets.remove(&ticket);
+        self.watchers.ticket_changed(ticket);
         Ok(())
     }
 
@@ -153,12 +168,6 @@ impl Store for MemoryStore {
 
     async fn create(&self, session: SessionId, records: NewRecords) -> Result<(), StoreError> {
         let now = self.clock.now();
-        let mut shelves = self.shelves();
-        shelves.sweep(now);
-        let taken = shelves.sessions.get(&session);
-        if taken.is_some_and(|entry| entry.expires_at > now) {
-            return Err(StoreError::already_exists());
-        }
         let kept = Kept::Live {
             session: StoredSession {
                 identity: records.identity.into(),
@@ -171,7 +180,16 @@ impl Store for MemoryStore {
             value: kept,
             expires_at: records.expires_at,
         };
-        shelves.sessions.insert(session, entry);
+        {
+            let mut shelves = self.shelves();
+            shelves.sweep(now);
+            let taken = shelves.sessions.get(&session);
+            if taken.is_some_and(|entry| entry.expires_at > now) {
+                return Err(StoreError::already_exists());
+            }
+            shelves.sessions.insert(session, entry);
+        }
+        self.watchers.session_changed(session);
         Ok(())
     }
 
@@ -220,13 +238,15 @@ impl Store for MemoryStore {
 
     async fn tombstone(&self, session: SessionId, at: Timestamp) -> Result<bool, StoreError> {
         let now = self.clock.now();
-        Ok(match self.shelves().sessions.get_mut(&session) {
+        let was_live = match self.shelves().sessions.get_mut(&session) {
             Some(entry) if entry.expires_at > now && matches!(entry.value, Kept::Live { .. }) => {
                 entry.value = Kept::Tombstone(at);
                 true
             }
             _ => false,
-        })
+        };
+        self.watchers.session_changed(session);
+        Ok(was_live)
     }
 
     async fn index_add(
@@ -365,8 +385,6 @@ impl Store for MemoryStore {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::session::store::conformance::{self, Subject};
 
@@ -376,5 +394,26 @@ mod tests {
         let store = Arc::new(MemoryStore::new(clock.clone()));
         let failures = conformance::run(&Subject::with_clock(store, clock)).await;
         assert!(failures.is_empty(), "{failures:#?}");
+    }
+
+    #[tokio::test]
+    async fn what_readers_see_is_told_when_it_changes() {
+        use super::super::changes::tests::Notes;
+
+        let store = MemoryStore::new(Clock::movable());
+        let notes = Arc::new(Notes::default());
+        store.watch(notes.clone());
+        let (name, id) = (Digest([1; 32]), SessionId([2; 16]));
+        store
+            .put_ticket(name, vec![1], Timestamp(u64::MAX))
+            .await
+            .unwrap();
+        store.remove_ticket(name).await.unwrap();
+        store.tombstone(id, Timestamp(1)).await.unwrap();
+        store.touch(id, Timestamp(1)).await.unwrap();
+        let told = notes.0.lock().unwrap().join(", ");
+        let always = Duration::MAX.as_secs();
+        let expected = format!("watching {always}, ticket 1, ticket 1, session 2, session 2");
+        assert_eq!(told, expected);
     }
 }

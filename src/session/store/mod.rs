@@ -5,6 +5,7 @@
 //! Everything but a pin has an expiry, checked on each read. All implementations pass
 //! `conformance`.
 
+pub mod changes;
 pub mod conformance;
 pub mod health;
 pub mod memory;
@@ -14,11 +15,13 @@ pub mod redis;
 pub mod spoiled;
 pub mod sqlite;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use self::changes::Watcher;
 use super::record::{Fingerprint, Owner, SessionId, TokenHeader};
 use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
@@ -182,6 +185,10 @@ pub trait Store: Send + Sync + 'static {
     /// nothing of it can only be a mistake. Where replicas share a store, a
     /// ring may be replaced while others still write with the old one.
     fn is_private(&self) -> bool;
+
+    /// From now on `watcher` is told of changes. A store that cannot tell
+    /// says nothing, and then nothing of it is kept.
+    fn watch(&self, _watcher: Arc<dyn Watcher>) {}
 
     async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError>;
     async fn put_ticket(

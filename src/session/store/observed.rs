@@ -7,6 +7,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::changes::Watcher;
 use super::health::StoreHealth;
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
@@ -67,6 +68,10 @@ macro_rules! observed {
 
             fn is_private(&self) -> bool {
                 self.store.is_private()
+            }
+
+            fn watch(&self, watcher: Arc<dyn Watcher>) {
+                self.store.watch(watcher);
             }
 
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$output, StoreError> {

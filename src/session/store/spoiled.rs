@@ -1,10 +1,12 @@
 //! The store of tests: in memory, and fails on order.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::changes::Watcher;
 use super::memory::MemoryStore;
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
@@ -25,9 +27,17 @@ impl SpoiledStore {
         }
     }
 
-    /// From now on every operation fails with this, or works again.
+    /// From now on every operation fails with this, or works again. As a
+    /// store that is away it cannot tell of changes meanwhile.
     pub fn spoil(&self, error: Option<StoreError>) {
+        let works = error.is_none();
+        if !works {
+            self.store.watchers.blind(Instant::now());
+        }
         *self.error.lock().unwrap_or_else(PoisonError::into_inner) = error;
+        if works {
+            self.store.watchers.watching(Duration::MAX);
+        }
     }
 
     /// As another replica does it.
@@ -54,6 +64,10 @@ macro_rules! spoiled {
 
             fn is_private(&self) -> bool {
                 self.store.is_private()
+            }
+
+            fn watch(&self, watcher: Arc<dyn Watcher>) {
+                self.store.watch(watcher);
             }
 
             $(async fn $name(&self, $($argument: $kind),*) -> Result<$output, StoreError> {
