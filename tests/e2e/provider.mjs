@@ -1,6 +1,6 @@
 // The certified OpenID provider of the end-to-end tests.
 //
-//   node provider.mjs --port N --redirect URI [--post-logout URI] [--back-channel URI] [--access-ttl SECONDS]
+//   node provider.mjs --port N --redirect URI [--redirect URI …] [--post-logout URI] [--back-channel URI] [--access-ttl SECONDS]
 //
 // Prints one line "ready ISSUER" and serves until it is ended. Beside the
 // provider's own paths it answers GET /_counters (JSON). A person signs in by
@@ -13,7 +13,7 @@ import { Provider } from 'oidc-provider';
 const { values } = parseArgs({
   options: {
     port: { type: 'string' },
-    redirect: { type: 'string' },
+    redirect: { type: 'string', multiple: true },
     'post-logout': { type: 'string' },
     'back-channel': { type: 'string' },
     'access-ttl': { type: 'string', default: '15' },
@@ -54,7 +54,7 @@ const provider = new Provider(issuer, {
     {
       client_id: values['client-id'],
       client_secret: values['client-secret'],
-      redirect_uris: [values.redirect],
+      redirect_uris: values.redirect,
       post_logout_redirect_uris: values['post-logout'] ? [values['post-logout']] : [],
       grant_types: ['authorization_code', 'refresh_token'],
       response_types: ['code'],
