@@ -77,6 +77,8 @@ mod refresh;
 #[cfg(test)]
 mod refresh_rows;
 #[cfg(test)]
+mod revoke_race;
+#[cfg(test)]
 mod rolling_restart;
 #[cfg(test)]
 mod session_write;

@@ -31,6 +31,8 @@ const UNDER_WAY: usize = 256;
 pub struct Weather {
     /// Accepted, then reset before a byte passes.
     pub refuse: bool,
+    /// Spares connections on which the client has not said this word yet.
+    pub only_after: Option<&'static str>,
     pub to_server: Path,
     pub to_client: Path,
 }
@@ -83,6 +85,13 @@ impl Weather {
         change(&mut weather.to_server);
         change(&mut weather.to_client);
         weather
+    }
+
+    /// Spares connections on which the client has not said `word`.
+    #[must_use]
+    pub const fn only_after(mut self, word: &'static str) -> Self {
+        self.only_after = Some(word);
+        self
     }
 
     pub fn to_server(change: impl FnOnce(&mut Path)) -> Self {
@@ -224,16 +233,20 @@ enum Cut {
 }
 
 /// Where the weather of one connection is looked up.
+#[derive(Clone)]
 struct Sky {
     own: Option<Weather>,
     common: watch::Receiver<Weather>,
+    said: Arc<Mutex<Said>>,
 }
 
 impl Sky {
     fn path(&self, side: fn(&Weather) -> &Path) -> Path {
-        match &self.own {
-            Some(own) => side(own).clone(),
-            None => side(&self.common.borrow()).clone(),
+        let common = self.common.borrow();
+        let weather = self.own.as_ref().unwrap_or(&common);
+        match weather.only_after {
+            Some(word) if !self.said.lock().expect("said").contains(word) => Path::default(),
+            _ => side(weather).clone(),
         }
     }
 
@@ -242,6 +255,23 @@ impl Sky {
         if self.own.is_some() || self.common.changed().await.is_err() {
             std::future::pending::<()>().await;
         }
+    }
+}
+
+/// The beginning of what the client sent.
+#[derive(Default)]
+struct Said(Vec<u8>);
+
+impl Said {
+    fn hear(&mut self, bytes: &[u8]) {
+        let room = READ.saturating_sub(self.0.len()).min(bytes.len());
+        self.0.extend_from_slice(&bytes[..room]);
+    }
+
+    fn contains(&self, word: &str) -> bool {
+        self.0
+            .windows(word.len())
+            .any(|part| part == word.as_bytes())
     }
 }
 
@@ -257,9 +287,11 @@ impl Shared {
         let mut cuts = self.cuts.subscribe();
         cuts.mark_unchanged();
         let own = self.next().pop_front();
+        let said = Arc::default();
         let sky = || Sky {
             own: own.clone(),
             common: self.weather.subscribe(),
+            said: Arc::clone(&said),
         };
         let refuse = own
             .as_ref()
@@ -280,6 +312,7 @@ impl Shared {
             &mut to_server,
             sky(),
             |weather| &weather.to_server,
+            Some(&said),
             &self.to_server,
         );
         let down = pump(
@@ -287,6 +320,7 @@ impl Shared {
             &mut to_client,
             sky(),
             |weather| &weather.to_client,
+            None,
             &self.to_client,
         );
         let outcome = tokio::select! {
@@ -326,14 +360,12 @@ async fn pump(
     to: &mut OwnedWriteHalf,
     sky: Sky,
     side: Side,
+    heard_in: Option<&Mutex<Said>>,
     carried: &AtomicU64,
 ) -> Result<(), Cut> {
     let (chunks, mut due) = mpsc::channel(UNDER_WAY);
-    let other = Sky {
-        own: sky.own.clone(),
-        common: sky.common.clone(),
-    };
-    let (read, written) = tokio::join!(reading(from, chunks, sky, side), async {
+    let other = sky.clone();
+    let (read, written) = tokio::join!(reading(from, chunks, sky, side, heard_in), async {
         let outcome = writing(to, &mut due, other, side, carried).await;
         // Nothing more is written: whoever still sends is heard, not stored.
         while outcome.is_ok() && due.recv().await.is_some() {}
@@ -348,6 +380,7 @@ async fn reading(
     chunks: mpsc::Sender<(Instant, Vec<u8>)>,
     sky: Sky,
     side: Side,
+    heard_in: Option<&Mutex<Said>>,
 ) -> Result<(), Cut> {
     let mut buffer = vec![0; READ];
     let mut last_due = Instant::now();
@@ -358,6 +391,9 @@ async fn reading(
         };
         if read == 0 {
             return Ok(());
+        }
+        if let Some(said) = heard_in {
+            said.lock().expect("said").hear(&buffer[..read]);
         }
         let path = sky.path(side);
         let mut wait = path.latency + path.jitter.mul_f64(chance());

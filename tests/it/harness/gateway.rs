@@ -241,6 +241,10 @@ impl Plan {
         self.folder.path()
     }
 
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     fn text(&self) -> String {
         if let Some(whole) = &self.whole {
             return whole.clone();

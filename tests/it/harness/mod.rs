@@ -3,7 +3,7 @@
 //!
 //! Knows the gateway only from outside: its command line, its configuration
 //! file, its sockets. Nothing here imports the gateway's own modules except
-//! `base`, for time and randomness.
+//! `base`, for time and randomness; `planted` alone writes into its store.
 
 pub mod browser;
 pub mod chaos;
@@ -12,8 +12,11 @@ pub mod cookie_jar;
 pub mod disk;
 pub mod echo;
 pub mod gateway;
+pub mod keep_alive;
+pub mod mirror;
 pub mod node_provider;
 pub mod part;
+pub mod planted;
 pub mod port;
 pub mod preload;
 pub mod process;

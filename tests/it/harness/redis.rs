@@ -288,6 +288,29 @@ impl Redis {
         command(&self.own_url(), words).await
     }
 
+    /// Ends the connections that tell of changes (`CLIENT TRACKING`); gives how many.
+    pub async fn kill_the_tracking(&self) -> usize {
+        let clients = self.ask("CLIENT LIST").await;
+        let mut killed = 0;
+        for client in clients.lines() {
+            let field = |name: &str| {
+                let mut fields = client.split(' ');
+                fields.find_map(|field| field.strip_prefix(name)?.strip_prefix('='))
+            };
+            if let (Some(id), Some(flags)) = (field("id"), field("flags"))
+                && flags.contains('t')
+            {
+                // It may be gone by itself.
+                killed += usize::from(
+                    self.ask(&format!("CLIENT KILL ID {id}"))
+                        .await
+                        .starts_with(":1"),
+                );
+            }
+        }
+        killed
+    }
+
     fn own_url(&self) -> String {
         let login = if self.is_locked() {
             format!("?pass={PASSWORD}")
