@@ -37,6 +37,8 @@ mod harness_alone;
 #[cfg(test)]
 mod hosts;
 #[cfg(test)]
+mod hot_sessions;
+#[cfg(test)]
 mod http2;
 #[cfg(test)]
 mod http2_attacks;

@@ -5,14 +5,18 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use vestibule::base::bounded_body;
 
 use super::gateway::Gateway;
 use super::until;
+
+/// Far above what is asked for here.
+const BODY_LIMIT: usize = 1024 * 1024;
 
 pub struct KeepAlive {
     address: SocketAddr,
@@ -73,9 +77,10 @@ impl KeepAlive {
             sender.ready().await.map_err(|error| error.to_string())?;
             let answer = sender.send_request(request).await;
             let (head, body) = answer.map_err(|error| error.to_string())?.into_parts();
-            let body = body.collect().await.map_err(|error| error.to_string())?;
+            let body = bounded_body::read(body, BODY_LIMIT).await;
+            let body = body.map_err(|error| format!("{error:?}"))?;
             self.sender = Some(sender);
-            let text = String::from_utf8_lossy(&body.to_bytes()).into_owned();
+            let text = String::from_utf8_lossy(&body).into_owned();
             Ok((StatusCode::as_u16(&head.status), text))
         };
         timeout(until::PATIENCE, work)

@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use ::redis::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use super::chaos::Chaos;
@@ -311,6 +312,23 @@ impl Redis {
         killed
     }
 
+    /// Listens to every command from now on.
+    pub async fn monitor(&self) -> Monitor {
+        let mut stream = TcpStream::connect(self.address()).await.expect("connects");
+        stream.write_all(b"MONITOR\r\n").await.expect("writes");
+        let mut lines = BufReader::new(stream).lines();
+        let first = lines.next_line().await.expect("reads");
+        assert_eq!(first.as_deref(), Some("+OK"));
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heard);
+        let listener = tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                kept.lock().expect("heard").push(line);
+            }
+        });
+        Monitor { heard, listener }
+    }
+
     fn own_url(&self) -> String {
         let login = if self.is_locked() {
             format!("?pass={PASSWORD}")
@@ -384,6 +402,45 @@ impl Redis {
         let mut bytes = Vec::new();
         gather(self.folder.path(), &mut bytes);
         bytes
+    }
+}
+
+/// What a server was asked, line by line (`MONITOR`).
+pub struct Monitor {
+    heard: Arc<Mutex<Vec<String>>>,
+    listener: tokio::task::JoinHandle<()>,
+}
+
+impl Monitor {
+    /// Everything that was asked until now, since the last call.
+    pub async fn heard(&self, redis: &Redis) -> Vec<String> {
+        let mark = vestibule::base::random::reference();
+        redis.ask(&format!("ECHO {mark}")).await;
+        let is_mark = |line: &String| line.contains(&mark);
+        until::holds("the monitor has heard the last of it", || {
+            self.heard.lock().expect("heard").iter().any(is_mark)
+        })
+        .await;
+        let mut heard = self.heard.lock().expect("heard");
+        let end = heard.iter().position(is_mark).expect("the mark");
+        let rest = heard.split_off(end + 1);
+        heard.truncate(end);
+        std::mem::replace(&mut heard, rest)
+    }
+
+    /// The readings of tickets and sessions among it.
+    pub async fn readings(&self, redis: &Redis) -> Vec<String> {
+        let mut heard = self.heard(redis).await;
+        heard.retain(|line| {
+            line.contains("\"GET\" \"vestibule:c:") || line.contains("\"MGET\" \"vestibule:t:")
+        });
+        heard
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        self.listener.abort();
     }
 }
 
