@@ -7,69 +7,18 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 use vestibule::base::random;
 
-use crate::harness::gateway::{Gateway, Plan};
+use crate::harness::browser::Browser;
+use crate::harness::gateway::Plan;
 use crate::harness::keep_alive::KeepAlive;
 use crate::harness::mirror::{Mirror, Told};
 use crate::harness::part::{self, Part};
-use crate::harness::planted::Planter;
-use crate::harness::provider::Provider;
+use crate::harness::place::{Place, lives, told, until_live};
+use crate::harness::provider::{Endpoint, Provider};
 use crate::harness::redis::Redis;
+use crate::harness::scene::session_cookie;
 
 /// What "milliseconds" may mean on a machine that does much else.
 const SOON: Duration = Duration::from_millis(250);
-
-/// Gateways that share a store, with people planted in it.
-struct Place {
-    provider: Provider,
-    _mirror: Mirror,
-    gateways: Vec<Gateway>,
-    planter: Planter,
-}
-
-impl Place {
-    /// One gateway for each of `stores`, lines of `[redis]`; a single one with
-    /// the embedded store where there is none.
-    async fn start(stores: &[String], change: impl FnOnce(Plan) -> Plan) -> Self {
-        let provider = Provider::start("oidc-plain").await;
-        let mirror = Mirror::start().await;
-        let plan = Plan::new(&provider.issuer, &mirror.url())
-            .route("pass_access_token = true")
-            .log_level("info");
-        let plan = change(plan);
-        let mut gateways = Vec::new();
-        if stores.is_empty() {
-            gateways.push(plan.clone().start().await);
-        }
-        for store in stores {
-            let own = if gateways.is_empty() {
-                plan.clone()
-            } else {
-                plan.replica()
-            };
-            gateways.push(own.redis(store).start().await);
-        }
-        Self {
-            planter: Planter::of(gateways[0].plan()),
-            provider,
-            _mirror: mirror,
-            gateways,
-        }
-    }
-
-    fn here(&self) -> &Gateway {
-        &self.gateways[0]
-    }
-}
-
-async fn told(line: &mut KeepAlive, cookie: &str) -> Option<Told> {
-    let (status, text) = line.get("/x", cookie).await.expect("an answer");
-    assert!(matches!(status, 200 | 401), "{status}: {text}");
-    (status == 200).then(|| Told::of(&text).expect("the mirror's answer"))
-}
-
-async fn lives(line: &mut KeepAlive, cookie: &str) -> bool {
-    told(line, cookie).await.is_some()
-}
 
 /// A cookie is judged by its seal before anything is looked up, or guesses
 /// would cost the store a reading each.
@@ -183,14 +132,6 @@ async fn a_sign_out_counts_at_once_on_every_worker() {
     }
 }
 
-async fn until_live(line: &mut KeepAlive, cookie: &str) {
-    let since = Instant::now();
-    while !lives(line, cookie).await {
-        assert!(since.elapsed() < Duration::from_secs(2), "still unknown");
-        sleep(Duration::from_millis(10)).await;
-    }
-}
-
 /// Tokens that one gateway renews are what the other passes on, and nobody
 /// waits for them while the old ones are good.
 #[tokio::test]
@@ -202,11 +143,11 @@ async fn renewed_tokens_are_passed_on_by_the_other_gateway_too() {
     let redis = Redis::start().await;
     let place = Place::start(&[redis.lines(), redis.lines()], |plan| plan).await;
     place.provider.set(|script| script.access_lifetime = 8);
-    let ann = crate::harness::browser::Browser::new();
+    let ann = Browser::new();
     let answer = ann.open(&place.here().url("/x")).await;
     let first = Told::of(&answer.text()).expect("the mirror's answer");
     place.provider.set(|script| script.access_lifetime = 3600);
-    let cookie = crate::harness::scene::session_cookie(&ann);
+    let cookie = session_cookie(&ann);
     let [mut here, mut there] = [0, 1].map(|at| KeepAlive::to(&place.gateways[at]));
     let end = Instant::now() + Duration::from_secs(8);
     let mut renewed = None;
@@ -233,10 +174,118 @@ async fn renewed_tokens_are_passed_on_by_the_other_gateway_too() {
         "followed within {:?}, the slowest answer took {slowest:?}",
         seen_at.elapsed()
     );
-    assert_eq!(
-        place
-            .provider
-            .count(crate::harness::provider::Endpoint::Refresh),
-        1
-    );
+    assert_eq!(place.provider.count(Endpoint::Refresh), 1);
+}
+
+/// Two processes on one database: what one of them does, or a third, the
+/// other knows a moment later.
+#[tokio::test]
+async fn processes_on_one_database_follow_each_other() {
+    /// Looked at once a second; twice that on a busy machine.
+    const BOUND: Duration = Duration::from_secs(2);
+    let place = Place::overlapping().await;
+    let mut lines = [0, 1].map(|at| KeepAlive::to(&place.gateways[at]));
+    let people = place.planter.people("p", 30).await;
+    for person in &people {
+        for line in &mut lines {
+            until_live(line, &person.cookie).await;
+        }
+    }
+    let mut slowest = Duration::ZERO;
+    for (number, person) in people.iter().enumerate() {
+        let (one, other) = lines.split_at_mut(1);
+        let (here, there) = match number % 2 {
+            0 => (&mut one[0], &mut other[0]),
+            _ => (&mut other[0], &mut one[0]),
+        };
+        let origin = place.here().plan().origin();
+        assert!(lives(there, &person.cookie).await);
+        match number % 3 {
+            // Claims that a third process writes.
+            0 => {
+                place.planter.change(person, 1).await.expect("written");
+                let since = Instant::now();
+                for line in [here, there] {
+                    loop {
+                        let told = told(line, &person.cookie).await.expect("signed in");
+                        if told.groups == "staff,change-1" {
+                            break;
+                        }
+                        assert!(since.elapsed() < BOUND, "{number}: {told:?}");
+                        sleep(Duration::from_millis(5)).await;
+                    }
+                }
+                slowest = slowest.max(since.elapsed());
+            }
+            _ => {
+                let (status, _) = here
+                    .sign_out(&origin, &person.cookie)
+                    .await
+                    .expect("answers");
+                assert!(matches!(status, 200 | 303), "{status}");
+                assert!(!lives(here, &person.cookie).await, "here at once");
+                let since = Instant::now();
+                while lives(there, &person.cookie).await {
+                    assert!(since.elapsed() < BOUND, "{number}: there still");
+                    sleep(Duration::from_millis(5)).await;
+                }
+                slowest = slowest.max(since.elapsed());
+            }
+        }
+    }
+    println!("the other process followed within {slowest:?}");
+}
+
+/// A session has a ticket for each host. Whatever ends it ends them all, also
+/// at a gateway that knows both of them.
+#[tokio::test]
+async fn every_ticket_of_a_session_ends_with_it() {
+    let name = "every_ticket_of_a_session_ends_with_it";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    let redis = Redis::start().await;
+    let (provider, mirror) = (Provider::start("oidc-plain").await, Mirror::start().await);
+    let plan = Plan::bare(&provider.issuer).redis(&redis.lines());
+    let hosts = ["one", "two"].map(|name| format!("{name}.localhost:{}", plan.port()));
+    let routes = hosts.iter().enumerate().map(|(number, host)| {
+        format!(
+            "[route.r{number}]\nhost = \"{host}\"\nupstream = \"{}\"\naccess = \"signed-in\"\n",
+            mirror.url()
+        )
+    });
+    let plan = plan.route(&routes.collect::<String>());
+    let (here, there) = (plan.clone().start().await, plan.replica().start().await);
+    let home = format!("app.localhost:{}", plan.port());
+    for ends_at in [0, 1] {
+        let browser = Browser::new();
+        for host in &hosts {
+            let answer = browser.open(&format!("http://{host}/x")).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        let thief = browser.twin();
+        for authority in hosts.iter().chain([&home]) {
+            thief.detour(authority, there.address());
+        }
+        let everywhere = async |status: u16, within: Duration| {
+            let since = Instant::now();
+            for who in [&browser, &thief] {
+                for host in &hosts {
+                    let url = format!("http://{host}/x");
+                    while who.fetch("GET", &url, &[]).await.status != status {
+                        assert!(since.elapsed() < within, "{host}: not {status}");
+                    }
+                }
+            }
+        };
+        for _ in 0..3 {
+            everywhere(200, Duration::ZERO).await;
+        }
+        // The thief keeps his cookies; the person's are cleared one by one.
+        let page = format!("http://{}/oauth2/sign_out", hosts[ends_at]);
+        let signs_out = browser.twin();
+        assert_eq!(signs_out.open(&page).await.status, 200);
+        everywhere(401, SOON).await;
+    }
+    drop(here);
 }

@@ -16,6 +16,7 @@ pub mod keep_alive;
 pub mod mirror;
 pub mod node_provider;
 pub mod part;
+pub mod place;
 pub mod planted;
 pub mod port;
 pub mod preload;
