@@ -13,6 +13,13 @@ use std::time::{Duration, Instant};
 use super::Digest;
 use crate::session::record::SessionId;
 
+/// What was changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changed {
+    Ticket(Digest),
+    Session(SessionId),
+}
+
 /// Told of changes, whoever made them: this process or another one. Called
 /// from a store's own tasks, so it must not block.
 pub trait Watcher: Send + Sync {
@@ -66,6 +73,13 @@ impl Watchers {
     pub fn is_empty(&self) -> bool {
         let inner = self.inner.read().unwrap_or_else(PoisonError::into_inner);
         inner.all.is_empty()
+    }
+
+    pub fn changed(&self, what: Changed) {
+        match what {
+            Changed::Ticket(name) => self.ticket_changed(name),
+            Changed::Session(id) => self.session_changed(id),
+        }
     }
 
     pub fn ticket_changed(&self, name: Digest) {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
+use ::redis::aio::{AsyncPushSender, MultiplexedConnection};
 use ::redis::io::tcp::{TcpSettings, socket2};
 use ::redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisConnectionInfo, TlsCertificates,
+    ProtocolVersion, RedisConnectionInfo, TlsCertificates,
 };
 use secrecy::ExposeSecret;
 
@@ -86,8 +86,10 @@ impl Dialer {
     }
 
     /// A client with the password of now.
-    fn client(&self, address: &Address) -> Result<Client, StoreError> {
-        let mut login = RedisConnectionInfo::default().set_db(i64::from(self.login.database));
+    fn client(&self, address: &Address, protocol: ProtocolVersion) -> Result<Client, StoreError> {
+        let mut login = RedisConnectionInfo::default()
+            .set_db(i64::from(self.login.database))
+            .set_protocol(protocol);
         if let Some(username) = &self.login.username {
             login = login.set_username(username);
         }
@@ -124,13 +126,37 @@ impl Dialer {
     }
 
     pub async fn dial(&self, address: &Address) -> Result<MultiplexedConnection, StoreError> {
-        // Deadlines of answers are ours: the library's would hide which call
-        // was late.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT))
-            .set_response_timeout(None);
-        let client = self.client(address)?;
+        self.connect(address, ProtocolVersion::RESP2, config())
+            .await
+    }
+
+    /// The same, and `hear` gets what the server says without being asked,
+    /// in the order of its answers.
+    pub async fn dial_hearing(
+        &self,
+        address: &Address,
+        hear: impl AsyncPushSender,
+    ) -> Result<MultiplexedConnection, StoreError> {
+        let config = config().set_push_sender(hear);
+        self.connect(address, ProtocolVersion::RESP3, config).await
+    }
+
+    async fn connect(
+        &self,
+        address: &Address,
+        protocol: ProtocolVersion,
+        config: AsyncConnectionConfig,
+    ) -> Result<MultiplexedConnection, StoreError> {
+        let client = self.client(address, protocol)?;
         let connection = client.get_multiplexed_async_connection_with_config(&config);
         connection.await.map_err(|error| meaning(&error))
     }
+}
+
+/// Deadlines of answers are ours: the library's would hide which call was
+/// late.
+fn config() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        .set_response_timeout(None)
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::base::clock::Timestamp;
 use crate::session::record::{SessionId, TokenHeader};
+use crate::session::store::changes::Changed;
 use crate::session::store::{Digest, Loaded, StoreError, StoredSession};
 
 /// First byte of a tombstone, where a live record has its format. The
@@ -71,6 +72,36 @@ impl Entry {
 
 pub fn probe_key(prefix: &str) -> String {
     format!("{prefix}:probe")
+}
+
+/// Of one tracked connection, to see whether changes are told there.
+pub fn token_key(prefix: &str, token: [u8; 16]) -> String {
+    format!("{}:{}", probe_key(prefix), hex(&token))
+}
+
+/// What changes with this key, if requests read it.
+pub fn named(prefix: &str, key: &[u8]) -> Option<Changed> {
+    let rest = key.strip_prefix(prefix.as_bytes())?;
+    match rest.split_at_checked(3)? {
+        (b":c:", name) => unhex(name).map(|name| Changed::Ticket(Digest(name))),
+        (b":t:" | b":i:", tag) => {
+            let id = tag.strip_prefix(b"{")?.strip_suffix(b"}")?;
+            unhex(id).map(|id| Changed::Session(SessionId(id)))
+        }
+        _ => None,
+    }
+}
+
+fn unhex<const LENGTH: usize>(text: &[u8]) -> Option<[u8; LENGTH]> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut bytes = [0; LENGTH];
+    if text.len() != LENGTH * 2 {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
+        *byte = u8::try_from(digit(pair[0])? * 16 + digit(pair[1])?).ok()?;
+    }
+    Some(bytes)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -139,7 +170,37 @@ mod tests {
         assert_eq!(Entry::History.key("p", name), format!("p:h:{hex}"));
     }
 
+    #[test]
+    fn names_lead_back_to_what_they_name() {
+        let (id, name) = (SessionId([0xab; 16]), Digest([0xc0; 32]));
+        let keys = SessionKeys::new("a:b", id);
+        let of = |key: &str| named("a:b", key.as_bytes());
+        assert_eq!(of(&keys.tokens), Some(Changed::Session(id)));
+        assert_eq!(of(&keys.identity), Some(Changed::Session(id)));
+        assert_eq!(
+            of(&Entry::Ticket.key("a:b", name)),
+            Some(Changed::Ticket(name))
+        );
+        for other in [Entry::Index, Entry::Once, Entry::PutDown, Entry::Pin] {
+            assert_eq!(of(&other.key("a:b", name)), None);
+        }
+        assert_eq!(of(&keys.listing), None, "not read with a session");
+        assert_eq!(of(&token_key("a:b", [7; 16])), None);
+        assert_eq!(named("a", keys.tokens.as_bytes()), None);
+        for cut in 0..keys.tokens.len() {
+            assert_eq!(of(&keys.tokens[..cut]), None);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn names_of_others_are_nobodys(key in proptest::collection::vec(any::<u8>(), 0..80)) {
+            prop_assert_eq!(named("a:b", &key), None);
+            let ours = [b"a:b:t:{", &key[..], b"}"].concat();
+            let hex = key.len() == 32 && key.iter().all(u8::is_ascii_hexdigit);
+            prop_assert_eq!(named("a:b", &ours).is_some(), hex);
+        }
+
         #[test]
         fn no_bytes_panic(
             tokens in proptest::collection::vec(any::<u8>(), 0..120),

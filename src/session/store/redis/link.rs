@@ -96,7 +96,7 @@ impl Link {
         end: Instant,
     ) -> Result<Answer<T>, Trouble> {
         let live = self.live(end).await?;
-        if self.sends_on || lane == Lane::Read {
+        if self.sends_on || matches!(lane, Lane::Tracked | Lane::Read) {
             return live.call(lane, order, asking, end).await;
         }
         if live.is_read_only() {
@@ -112,6 +112,11 @@ impl Link {
             }
             answer => answer,
         }
+    }
+
+    /// Says where the link leads, now and later.
+    pub fn follow(&self) -> Followed {
+        Followed(self.state.clone())
     }
 
     /// Whether calls would be sent.
@@ -161,6 +166,28 @@ impl Link {
         match &*timeout_at(end, settled).await.ok()?.ok()? {
             State::Up(live) => Some(Arc::clone(live)),
             _ => None,
+        }
+    }
+}
+
+/// Keeps the link open as long as it lives.
+pub struct Followed(watch::Receiver<State>);
+
+impl Followed {
+    /// The next connections after those that this told of last, or `None`
+    /// when there are none any more.
+    pub async fn next(&mut self) -> Option<Arc<Live>> {
+        if self.0.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+        self.present()
+    }
+
+    /// The present connections.
+    pub fn present(&mut self) -> Option<Arc<Live>> {
+        match &*self.0.borrow_and_update() {
+            State::Up(live) => Some(Arc::clone(live)),
+            State::Starting | State::Down(_) => None,
         }
     }
 }

@@ -22,6 +22,9 @@ const REPLICA_PATIENCE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
+    /// A read whose later changes are told, where something watches; else as
+    /// any read.
+    Tracked,
     Read,
     Write,
     /// Answered when a replica has it too, if there is one.
@@ -33,6 +36,15 @@ pub enum Lane {
 pub struct Answer<T> {
     pub value: T,
     pub is_copied: bool,
+}
+
+impl<T> Answer<T> {
+    pub const fn read(value: T) -> Self {
+        Self {
+            value,
+            is_copied: true,
+        }
+    }
 }
 
 /// What the replicas confirmed of the durable connection's writes.

@@ -15,6 +15,7 @@ mod facts;
 mod layout;
 mod link;
 mod live;
+mod probe;
 mod refusal;
 mod reply;
 mod role;
@@ -23,8 +24,11 @@ mod slot;
 mod slot_map;
 mod source;
 mod topology;
+mod tracked;
+mod tracking;
 mod wire;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::redis::{Cmd, Script, Value};
@@ -38,6 +42,7 @@ use self::reply::{odd_answer, word_and_numbers};
 use self::scripts::Scripts;
 use self::topology::Topology;
 use self::wire::Order;
+use super::changes::{Watcher, Watchers};
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
@@ -48,15 +53,13 @@ use crate::telemetry::Telemetry;
 
 /// Claims and commits get more time than reads: giving up on them costs more.
 const PATIENCE: u32 = 4;
-/// As large as an ordinary record, so that full memory shows.
-const PROBE_LENGTH: usize = 4096;
-const PROBE_TTL_MILLIS: u64 = 60_000;
 
 pub struct RedisStore {
     topology: Topology,
     scripts: Scripts,
     prefix: String,
     timeout: Duration,
+    watchers: Arc<Watchers>,
 }
 
 impl RedisStore {
@@ -86,6 +89,7 @@ impl RedisStore {
             scripts: Scripts::new(),
             prefix: settings.key_prefix.clone(),
             timeout,
+            watchers: Arc::default(),
         })
     }
 
@@ -107,7 +111,7 @@ impl RedisStore {
         let order = Order::Command(command);
         let deadline = match lane {
             Lane::Durable => self.timeout * PATIENCE,
-            Lane::Read | Lane::Write => self.timeout,
+            Lane::Tracked | Lane::Read | Lane::Write => self.timeout,
         };
         let answer = self.topology.call(key, lane, order, deadline).await?;
         Ok(answer.value)
@@ -167,10 +171,15 @@ impl Store for RedisStore {
         false
     }
 
+    fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.watchers.add(watcher);
+        self.topology.watch(&self.prefix, &self.watchers);
+    }
+
     async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError> {
         let key = self.key(Entry::Ticket, ticket);
         let value: Option<Vec<u8>> = self
-            .send(Lane::Read, &key, ::redis::cmd("GET").arg(&key))
+            .send(Lane::Tracked, &key, ::redis::cmd("GET").arg(&key))
             .await?;
         Ok(value.map(Bytes::from))
     }
@@ -199,7 +208,7 @@ impl Store for RedisStore {
         let mut command = ::redis::cmd("MGET");
         command.arg(&keys.tokens).arg(&keys.identity);
         let [tokens, identity]: [Option<Vec<u8>>; 2] =
-            self.send(Lane::Read, &keys.tokens, &command).await?;
+            self.send(Lane::Tracked, &keys.tokens, &command).await?;
         layout::read(tokens, identity)
     }
 
@@ -444,20 +453,7 @@ impl Store for RedisStore {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        let key = layout::probe_key(&self.prefix);
-        let mut command = ::redis::cmd("SET");
-        command.arg(&key).arg(vec![0_u8; PROBE_LENGTH]);
-        command.arg("PX").arg(PROBE_TTL_MILLIS);
-        let _: () = self.send(Lane::Write, &key, &command).await?;
-        let value: Vec<u8> = self
-            .send(Lane::Write, &key, ::redis::cmd("GET").arg(&key))
-            .await?;
-        if value.len() != PROBE_LENGTH {
-            return Err(StoreError::Corrupt(
-                "what was written is not read back".into(),
-            ));
-        }
-        Ok(())
+        self.write_and_read().await
     }
 }
 

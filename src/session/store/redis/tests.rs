@@ -901,3 +901,5 @@ async fn records_of_format_1_are_read_and_brought_up() {
         assert_eq!(live().await.tokens, new.tokens, "change {change}");
     }
 }
+
+mod tracking;

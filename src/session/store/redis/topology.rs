@@ -1,9 +1,10 @@
 //! One server, a primary behind sentinels, or a cluster: the same calls.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ::redis::FromRedisValue;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -12,20 +13,31 @@ use super::dialer::{Address, Dialer};
 use super::link::Link;
 use super::live::{Answer, Lane};
 use super::source::{Sentinels, Source};
+use super::tracking::Tracking;
 use super::wire::Order;
 use crate::config::checked::{self, RedisPlace};
 use crate::session::store::StoreError;
+use crate::session::store::changes::Watchers;
 use crate::telemetry::Telemetry;
 
 /// How many calls may await their answer; more would only wait for each other.
 const OUTSTANDING: usize = 1024;
 
+/// How long a reading counts where nothing tells of changes.
+const UNTOLD_MAX_AGE: Duration = Duration::from_secs(2);
+
 enum Way {
-    Link(Link),
+    Link {
+        link: Link,
+        tracking: OnceLock<Tracking>,
+    },
     Cluster(Cluster),
 }
 
 pub struct Topology {
+    runtime: Handle,
+    dialer: Arc<Dialer>,
+    telemetry: Option<Telemetry>,
     way: Way,
     places: Semaphore,
 }
@@ -37,17 +49,18 @@ impl Topology {
         patience: Duration,
         telemetry: Option<Telemetry>,
     ) -> Result<Self, StoreError> {
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|error| StoreError::Unavailable(error.to_string()))?;
+        let runtime =
+            Handle::try_current().map_err(|error| StoreError::Unavailable(error.to_string()))?;
         let dialer = Arc::new(Dialer::new(settings)?);
-        let link = |source| {
-            Way::Link(Link::start(
+        let link = |source| Way::Link {
+            link: Link::start(
                 &runtime,
                 Arc::clone(&dialer),
                 source,
                 patience,
                 telemetry.clone(),
-            ))
+            ),
+            tracking: OnceLock::new(),
         };
         let way = match &settings.url.place {
             RedisPlace::Server(host) => link(Source::Fixed(Address::Tcp(host.clone()))),
@@ -62,13 +75,36 @@ impl Topology {
                 Arc::clone(&dialer),
                 seeds.clone(),
                 patience,
-                telemetry,
+                telemetry.clone(),
             )),
         };
         Ok(Self {
+            runtime,
+            dialer,
+            telemetry,
             way,
             places: Semaphore::new(OUTSTANDING),
         })
+    }
+
+    /// Begins to tell of changes. Of a cluster none is told: readings count
+    /// for a moment only.
+    pub fn watch(&self, prefix: &str, watchers: &Arc<Watchers>) {
+        match &self.way {
+            Way::Link { link, tracking } => {
+                tracking.get_or_init(|| {
+                    Tracking::start(
+                        &self.runtime,
+                        Arc::clone(&self.dialer),
+                        link.follow(),
+                        prefix.to_owned(),
+                        Arc::clone(watchers),
+                        self.telemetry.clone(),
+                    )
+                });
+            }
+            Way::Cluster(_) => watchers.watching(UNTOLD_MAX_AGE),
+        }
     }
 
     /// `key` is one of those that the order names: they share a slot.
@@ -86,7 +122,17 @@ impl Topology {
         };
         let end = Instant::now() + deadline;
         let answer = match &self.way {
-            Way::Link(link) => link.call(lane, order, false, end).await,
+            Way::Link { link, tracking } => {
+                let tracked = match tracking.get() {
+                    Some(tracking) if lane == Lane::Tracked => tracking.call(order, end).await,
+                    _ => None,
+                };
+                match tracked {
+                    Some(Ok(value)) => Ok(Answer::read(value)),
+                    Some(Err(trouble)) => Err(trouble),
+                    None => link.call(lane, order, false, end).await,
+                }
+            }
             Way::Cluster(cluster) => cluster.call(key, lane, order, end).await,
         };
         answer.map_err(|trouble| trouble.meaning(deadline))
