@@ -3,6 +3,7 @@
 //!
 //! Must not know: any particular store.
 
+mod changes;
 mod claims;
 mod commits;
 mod entries;
@@ -23,6 +24,7 @@ pub async fn run(subject: &Subject) -> Vec<String> {
     pins::run(subject, &mut failures).await;
     histories::run(subject, &mut failures).await;
     records::run(subject, &mut failures).await;
+    changes::run(subject, &mut failures).await;
     claims::run(subject, &mut failures).await;
     commits::run(subject, &mut failures).await;
     walk::run(subject, &mut failures).await;

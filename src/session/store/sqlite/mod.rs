@@ -9,12 +9,14 @@ mod ballast;
 mod damage;
 mod disk;
 mod file_system;
+mod others;
 mod reader;
 mod schema;
 mod statements;
 mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -23,6 +25,7 @@ use bytes::Bytes;
 use self::ballast::Ballast;
 use self::reader::Readers;
 use self::writer::{Weight, Writer};
+use super::changes::{Changed, Watcher, Watchers};
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
@@ -38,6 +41,7 @@ pub struct SqliteStore {
     readers: Readers,
     clock: Clock,
     namespace: String,
+    watchers: Arc<Watchers>,
 }
 
 impl SqliteStore {
@@ -74,14 +78,16 @@ impl SqliteStore {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let namespace = schema::namespace(&connection)?;
+        let watchers = Arc::<Watchers>::default();
         let readers = Readers::start(path)?;
-        let writer = Writer::start(connection, ballast, clock.clone())?;
+        let writer = Writer::start(connection, ballast, clock.clone(), Arc::clone(&watchers))?;
         Ok(Self {
             writer,
             damage,
             readers,
             clock,
             namespace,
+            watchers,
         })
     }
 
@@ -91,26 +97,29 @@ impl SqliteStore {
         &self.namespace
     }
 
-    /// What waits while the disk is full.
+    /// What waits while the disk is full; and what readers see changed by it.
     async fn write<T: Send + 'static>(
         &self,
+        changed: Option<Changed>,
         job: impl Fn(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.submit(Weight::Ordinary, job).await
+        self.submit(Weight::Ordinary, changed, job).await
     }
 
     /// What ends something, or keeps what cannot be had again: for this the
     /// ballast goes overboard.
     async fn write_anyway<T: Send + 'static>(
         &self,
+        changed: Option<Changed>,
         job: impl Fn(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.submit(Weight::Needed, job).await
+        self.submit(Weight::Needed, changed, job).await
     }
 
     async fn submit<T: Send + 'static>(
         &self,
         weight: Weight,
+        changed: Option<Changed>,
         job: impl Fn(&rusqlite::Connection, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Some(damage) = self.damage.get() {
@@ -118,7 +127,7 @@ impl SqliteStore {
         }
         let clock = self.clock.clone();
         let job = move |connection: &rusqlite::Connection| job(connection, clock.now());
-        in_time(self.writer.submit(weight, job)?).await
+        in_time(self.writer.submit(weight, changed, job)?).await
     }
 
     async fn read<T: Send + 'static>(
@@ -180,6 +189,10 @@ impl Store for SqliteStore {
         true
     }
 
+    fn watch(&self, watcher: Arc<dyn Watcher>) {
+        self.watchers.add(watcher);
+    }
+
     async fn get_ticket(&self, ticket: Digest) -> Result<Option<Bytes>, StoreError> {
         self.read(move |db, now| statements::get_ticket(db, now, ticket))
             .await
@@ -191,13 +204,17 @@ impl Store for SqliteStore {
         value: Vec<u8>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(move |db, _| statements::put_ticket(db, ticket, &value, expires_at))
-            .await
+        self.write(Some(Changed::Ticket(ticket)), move |db, _| {
+            statements::put_ticket(db, ticket, &value, expires_at)
+        })
+        .await
     }
 
     async fn remove_ticket(&self, ticket: Digest) -> Result<(), StoreError> {
-        self.write_anyway(move |db, _| statements::remove_ticket(db, ticket))
-            .await
+        self.write_anyway(Some(Changed::Ticket(ticket)), move |db, _| {
+            statements::remove_ticket(db, ticket)
+        })
+        .await
     }
 
     async fn load(&self, session: SessionId) -> Result<Loaded, StoreError> {
@@ -206,38 +223,52 @@ impl Store for SqliteStore {
     }
 
     async fn create(&self, session: SessionId, records: NewRecords) -> Result<(), StoreError> {
-        self.write(move |db, now| statements::create(db, now, session, &records))
-            .await
+        self.write(Some(Changed::Session(session)), move |db, now| {
+            statements::create(db, now, session, &records)
+        })
+        .await
     }
 
     async fn claim(&self, session: SessionId, claim: Claim) -> Result<Claimed, StoreError> {
-        self.write(move |db, now| statements::claim(db, now, session, &claim))
-            .await
+        self.write(Some(Changed::Session(session)), move |db, now| {
+            statements::claim(db, now, session, &claim)
+        })
+        .await
     }
 
     async fn release(&self, session: SessionId, release: Release) -> Result<(), StoreError> {
-        self.write_anyway(move |db, now| statements::release(db, now, session, &release))
-            .await
+        self.write_anyway(Some(Changed::Session(session)), move |db, now| {
+            statements::release(db, now, session, &release)
+        })
+        .await
     }
 
     async fn commit(&self, session: SessionId, commit: Commit) -> Result<Committed, StoreError> {
-        self.write_anyway(move |db, now| statements::commit(db, now, session, &commit))
-            .await
+        self.write_anyway(Some(Changed::Session(session)), move |db, now| {
+            statements::commit(db, now, session, &commit)
+        })
+        .await
     }
 
     async fn put_identity(&self, session: SessionId, identity: Vec<u8>) -> Result<(), StoreError> {
-        self.write(move |db, now| statements::put_identity(db, now, session, &identity))
-            .await
+        self.write(Some(Changed::Session(session)), move |db, now| {
+            statements::put_identity(db, now, session, &identity)
+        })
+        .await
     }
 
     async fn touch(&self, session: SessionId, last_seen: Timestamp) -> Result<(), StoreError> {
-        self.write(move |db, now| statements::touch(db, now, session, last_seen))
-            .await
+        self.write(Some(Changed::Session(session)), move |db, now| {
+            statements::touch(db, now, session, last_seen)
+        })
+        .await
     }
 
     async fn tombstone(&self, session: SessionId, at: Timestamp) -> Result<bool, StoreError> {
-        self.write_anyway(move |db, now| statements::tombstone(db, now, session, at))
-            .await
+        self.write_anyway(Some(Changed::Session(session)), move |db, now| {
+            statements::tombstone(db, now, session, at)
+        })
+        .await
     }
 
     async fn index_add(
@@ -246,8 +277,10 @@ impl Store for SqliteStore {
         session: SessionId,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(move |db, _| statements::index_add(db, index, session, expires_at))
-            .await
+        self.write(None, move |db, _| {
+            statements::index_add(db, index, session, expires_at)
+        })
+        .await
     }
 
     async fn index_list(&self, index: Digest) -> Result<Vec<SessionId>, StoreError> {
@@ -256,18 +289,24 @@ impl Store for SqliteStore {
     }
 
     async fn index_remove(&self, index: Digest, session: SessionId) -> Result<(), StoreError> {
-        self.write_anyway(move |db, _| statements::index_remove(db, index, session))
-            .await
+        self.write_anyway(None, move |db, _| {
+            statements::index_remove(db, index, session)
+        })
+        .await
     }
 
     async fn once(&self, key: Digest, expires_at: Timestamp) -> Result<Once, StoreError> {
-        self.write(move |db, now| statements::once(db, now, key, expires_at))
-            .await
+        self.write(None, move |db, now| {
+            statements::once(db, now, key, expires_at)
+        })
+        .await
     }
 
     async fn once_finish(&self, key: Digest, value: Vec<u8>) -> Result<(), StoreError> {
-        self.write_anyway(move |db, now| statements::once_finish(db, now, key, &value))
-            .await
+        self.write_anyway(None, move |db, now| {
+            statements::once_finish(db, now, key, &value)
+        })
+        .await
     }
 
     async fn put_down(
@@ -276,22 +315,24 @@ impl Store for SqliteStore {
         value: Vec<u8>,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(move |db, _| statements::put_down(db, key, &value, expires_at))
-            .await
+        self.write(None, move |db, _| {
+            statements::put_down(db, key, &value, expires_at)
+        })
+        .await
     }
 
     async fn take(&self, key: Digest) -> Result<Option<Bytes>, StoreError> {
-        self.write(move |db, now| statements::take(db, now, key))
+        self.write(None, move |db, now| statements::take(db, now, key))
             .await
     }
 
     async fn pin(&self, key: Digest, value: Vec<u8>) -> Result<Bytes, StoreError> {
-        self.write(move |db, _| statements::pin(db, key, &value))
+        self.write(None, move |db, _| statements::pin(db, key, &value))
             .await
     }
 
     async fn unpin(&self, key: Digest) -> Result<bool, StoreError> {
-        self.write_anyway(move |db, _| statements::unpin(db, key))
+        self.write_anyway(None, move |db, _| statements::unpin(db, key))
             .await
     }
 
@@ -302,8 +343,10 @@ impl Store for SqliteStore {
         keep: usize,
         expires_at: Timestamp,
     ) -> Result<(), StoreError> {
-        self.write(move |db, now| statements::history_add(db, now, name, &entry, keep, expires_at))
-            .await
+        self.write(None, move |db, now| {
+            statements::history_add(db, now, name, &entry, keep, expires_at)
+        })
+        .await
     }
 
     async fn history(&self, name: Digest) -> Result<Vec<Bytes>, StoreError> {
@@ -312,7 +355,7 @@ impl Store for SqliteStore {
     }
 
     async fn probe(&self) -> Result<(), StoreError> {
-        self.write(statements::write_probe).await?;
+        self.write(None, statements::write_probe).await?;
         self.read(|db, _| statements::read_probe(db)).await
     }
 }

@@ -60,7 +60,7 @@ async fn the_file_is_for_its_owner_only_and_synced_fully() {
         assert_eq!(mode, 0o600, "{:?}", entry.path());
     }
     let settings = store
-        .write(|db, _| {
+        .write(None, |db, _| {
             let number = |name: &str| db.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
             Ok((number("synchronous")?, number("auto_vacuum")?))
         })
@@ -204,7 +204,7 @@ async fn sec_ses_25_expired_rows_are_swept_in_batches() {
         .await
         .unwrap();
     clock.advance(61_000);
-    let sweep = || store.write(|db, now| statements::sweep(db, now, 100));
+    let sweep = || store.write(None, |db, now| statements::sweep(db, now, 100));
     assert!(sweep().await.unwrap());
     assert!(!sweep().await.unwrap());
     let left = store
@@ -235,7 +235,9 @@ async fn a_changed_header_is_corrupt_not_a_panic() {
     let later = clock.now().plus(Duration::from_secs(60));
     store.create(id, records(&clock, later)).await.unwrap();
     store
-        .write(|db, _| Ok(db.execute("UPDATE session SET header = x'00ff'", [])?))
+        .write(None, |db, _| {
+            Ok(db.execute("UPDATE session SET header = x'00ff'", [])?)
+        })
         .await
         .unwrap();
     assert!(matches!(store.load(id).await, Err(StoreError::Corrupt(_))));
@@ -269,7 +271,7 @@ async fn a_full_disk_refuses_writes_and_recovers() {
     let id = SessionId([1; 16]);
     store.create(id, records(&clock, later)).await.unwrap();
     let limit = |pages: i64| {
-        store.write(move |db, _| {
+        store.write(None, move |db, _| {
             let set = format!("PRAGMA max_page_count = {pages}");
             Ok(db.query_row(&set, [], |row| row.get::<_, i64>(0))?)
         })
@@ -375,4 +377,47 @@ async fn g9_a_damaged_file_stops_the_start_and_names_itself_and_the_cure() {
         }
     }
     SqliteStore::open(&path, clock).unwrap();
+}
+
+#[tokio::test]
+async fn what_another_process_writes_is_noticed_and_what_we_write_is_told() {
+    use crate::session::store::changes::tests::Notes;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sessions.db");
+    let ours = SqliteStore::open(&path, Clock::system()).unwrap();
+    let notes = Arc::new(Notes::default());
+    ours.watch(notes.clone());
+    let told = || std::mem::take(&mut *notes.0.lock().unwrap());
+    let later = Clock::system().now().plus(Duration::from_secs(60));
+    let name = Digest([7; 32]);
+    ours.put_ticket(name, vec![1], later).await.unwrap();
+    ours.probe().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1300)).await;
+    let always = format!("watching {}", Duration::MAX.as_secs());
+    assert_eq!(
+        told(),
+        [always, "ticket 7".to_owned()],
+        "nothing of our own"
+    );
+
+    let theirs = SqliteStore::join(&path, Clock::system()).unwrap();
+    theirs.put_ticket(name, vec![2], later).await.unwrap();
+    let begin = Instant::now();
+    let noticed = loop {
+        let told = told();
+        if !told.is_empty() {
+            break told;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(4), "never noticed");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(noticed, ["everything"]);
+
+    // Before our next write is answered, if that comes first.
+    theirs.remove_ticket(name).await.unwrap();
+    ours.put_ticket(Digest([8; 32]), vec![1], later)
+        .await
+        .unwrap();
+    assert_eq!(told(), ["everything", "ticket 8"]);
 }

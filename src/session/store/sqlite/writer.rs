@@ -2,6 +2,7 @@
 //! pays for everything that waited meanwhile, and nobody is answered before.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,12 @@ use tokio::sync::oneshot;
 
 use super::ballast::Ballast;
 use super::disk::{self, Disk, Trouble};
+use super::others::Others;
 use super::{Answer, statements};
 use crate::base::clock::Clock;
 use crate::base::kill_point;
 use crate::session::store::StoreError;
+use crate::session::store::changes::{Changed, Watchers};
 
 /// Operations in one commit.
 const GROUP: usize = 128;
@@ -47,6 +50,7 @@ trait Job: Send {
 
 struct Waiting<F, T> {
     weight: Weight,
+    changes: Option<(Changed, Arc<Watchers>)>,
     job: F,
     outcome: Option<Result<T, StoreError>>,
     sender: oneshot::Sender<Result<T, StoreError>>,
@@ -76,6 +80,10 @@ where
             (_, Err(error)) => Err(error),
             (None, Ok(())) => Err(taken_back()),
         };
+        // Readers see it by now. A commit that failed may be on disk.
+        if let Some((changed, watchers)) = self.changes {
+            watchers.changed(changed);
+        }
         // The caller may have gone; the write stands all the same.
         drop(self.sender.send(answer));
     }
@@ -85,6 +93,7 @@ type Group = Vec<Box<dyn Job>>;
 
 pub struct Writer {
     queue: SyncSender<Box<dyn Job>>,
+    watchers: Arc<Watchers>,
 }
 
 impl Writer {
@@ -93,23 +102,27 @@ impl Writer {
         connection: Connection,
         ballast: Option<Ballast>,
         clock: Clock,
+        watchers: Arc<Watchers>,
     ) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::sync_channel(QUEUE);
+        let others = Others::watch(&connection, Arc::clone(&watchers))?;
         std::thread::Builder::new()
             .name("store-writer".into())
-            .spawn(move || run(&connection, ballast, &jobs, &clock))
+            .spawn(move || run(&connection, ballast, &jobs, &clock, others))
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
-        Ok(Self { queue })
+        Ok(Self { queue, watchers })
     }
 
     pub fn submit<T: Send + 'static>(
         &self,
         weight: Weight,
+        changed: Option<Changed>,
         job: impl Fn(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Answer<T>, StoreError> {
         let (sender, answer) = oneshot::channel();
         let job = Box::new(Waiting {
             weight,
+            changes: changed.map(|changed| (changed, Arc::clone(&self.watchers))),
             job,
             outcome: None,
             sender,
@@ -148,20 +161,25 @@ fn run(
     ballast: Option<Ballast>,
     jobs: &mpsc::Receiver<Box<dyn Job>>,
     clock: &Clock,
+    mut others: Others,
 ) {
     let mut disk = Disk::new(ballast);
     let mut sweep_at = Instant::now() + SWEEP_EVERY;
     let mut last_group = 1;
     loop {
-        let patience = sweep_at.saturating_duration_since(Instant::now());
+        let next = sweep_at.min(others.look_at());
+        let patience = next.saturating_duration_since(Instant::now());
         match jobs.recv_timeout(patience) {
             Ok(first) => {
                 let group = gather(first, jobs, last_group);
                 last_group = group.len();
-                commit(connection, group, &mut disk);
+                commit(connection, group, &mut disk, &mut others);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if others.look_at() <= Instant::now() {
+            others.look(connection);
         }
         if sweep_at <= Instant::now() {
             sweep_at = Instant::now() + sweep(connection, clock);
@@ -193,7 +211,7 @@ fn gather<T>(first: T, jobs: &mpsc::Receiver<T>, last_group: usize) -> Vec<T> {
 /// Jobs never run outside a transaction. SQLite ends it by itself after some
 /// errors: what ran in it is refused, the others get a new one. When the disk
 /// turns out to be full and room can be made, what is needed runs again.
-fn commit(connection: &Connection, group: Group, disk: &mut Disk) {
+fn commit(connection: &Connection, group: Group, disk: &mut Disk, others: &mut Others) {
     let mut waiting = VecDeque::with_capacity(group.len());
     for job in group {
         match job.weight() {
@@ -206,7 +224,7 @@ fn commit(connection: &Connection, group: Group, disk: &mut Disk) {
     }
     while !waiting.is_empty() {
         let mut ran = Vec::with_capacity(waiting.len());
-        let result = transaction(connection, &mut waiting, &mut ran);
+        let result = transaction(connection, &mut waiting, &mut ran, others);
         let trouble = match &result {
             Err(Failed { trouble, .. }) if trouble.is_some() => *trouble,
             _ if ran.iter().any(|job| job.found_no_room()) => Some(Trouble::Full),
@@ -253,8 +271,11 @@ fn transaction(
     connection: &Connection,
     waiting: &mut VecDeque<Box<dyn Job>>,
     ran: &mut Group,
+    others: &mut Others,
 ) -> Result<(), Failed> {
     connection.execute_batch("BEGIN IMMEDIATE")?;
+    // Whoever kept us waiting has written.
+    others.look(connection);
     while let Some(mut job) = waiting.pop_front() {
         job.run(connection);
         ran.push(job);
