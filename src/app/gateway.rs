@@ -160,13 +160,10 @@ impl Gateway {
         };
         let equipment = config.routes.iter().enumerate().map(|(upstream, route)| {
             let injection = Injection::compile(route, config.providers.len() > 1);
-            (
-                route.id.clone(),
-                Equipment {
-                    injection,
-                    upstream,
-                },
-            )
+            Equipment {
+                injection,
+                upstream,
+            }
         });
         let service = Service::new(server::Parts {
             clock: clock.clone(),

@@ -5,6 +5,11 @@ use http::HeaderName;
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
         $($(#[$doc])* pub const $name: HeaderName = HeaderName::from_static($text);)*
+
+        /// The same names as text, for a `match`.
+        pub mod text {
+            $($(#[$doc])* pub const $name: &str = $text;)*
+        }
     };
 }
 

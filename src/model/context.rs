@@ -42,9 +42,37 @@ pub struct RequestContext {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestRef(pub u64);
 
+/// What a [`RequestRef`] prints as: 13 hexadecimal digits, more if need be.
+#[derive(Clone, Copy)]
+pub struct RefText {
+    digits: [u8; 16],
+    from: usize,
+}
+
+impl RequestRef {
+    pub fn text(self) -> RefText {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 16];
+        let mut rest = self.0;
+        for digit in digits.iter_mut().rev() {
+            *digit = HEX[(rest & 15) as usize];
+            rest >>= 4;
+        }
+        let zeros = self.0.leading_zeros() as usize / 4;
+        let from = zeros.min(3);
+        RefText { digits, from }
+    }
+}
+
+impl RefText {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.digits[self.from..]).unwrap_or_default()
+    }
+}
+
 impl std::fmt::Display for RequestRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:013x}", self.0)
+        f.write_str(self.text().as_str())
     }
 }
 
@@ -59,5 +87,23 @@ impl RequestContext {
                 ..self.clone()
             }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_thirteen_digits_or_more() {
+        for (number, text) in [
+            (0, "0000000000000"),
+            (0xabc, "0000000000abc"),
+            (0x000f_ffff_ffff_ffff, "fffffffffffff"),
+            (0x0010_0000_0000_0000, "10000000000000"),
+            (u64::MAX, "ffffffffffffffff"),
+        ] {
+            assert_eq!(RequestRef(number).to_string(), text);
+        }
     }
 }

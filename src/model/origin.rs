@@ -51,8 +51,8 @@ impl Authority {
             };
             (format!("[{address}]"), port)
         } else {
-            let (host, port) = match text.split_once(':') {
-                Some((host, port)) => (host, Some(port)),
+            let (host, port) = match memchr::memchr(b':', text.as_bytes()) {
+                Some(colon) => (&text[..colon], Some(&text[colon + 1..])),
                 None => (text, None),
             };
             (name(host)?, port)
@@ -72,16 +72,19 @@ impl Authority {
 
 fn name(host: &str) -> Result<String, MalformedAuthority> {
     let host = host.strip_suffix('.').unwrap_or(host);
-    let good = !host.is_empty()
-        && host.len() <= 253
-        && host.split('.').all(|label| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        });
-    good.then(|| host.to_ascii_lowercase())
+    if host.len() > 253 {
+        return Err(MalformedAuthority);
+    }
+    let mut label = 0;
+    for byte in host.bytes() {
+        match byte {
+            b'.' if label > 0 => label = 0,
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'A'..=b'Z' if label < 63 => label += 1,
+            _ => return Err(MalformedAuthority),
+        }
+    }
+    (label > 0)
+        .then(|| host.to_ascii_lowercase())
         .ok_or(MalformedAuthority)
 }
 

@@ -14,7 +14,10 @@ impl Language {
     /// The best of our languages for this header; English where nothing
     /// fits. Of equal weights the first one written wins.
     pub fn from_accept(header: Option<&[u8]>) -> Self {
-        let Some(text) = header.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
+        // Whoever does not read Chinese gets English, whatever the weights.
+        let chinese = |bytes: &&[u8]| memchr::memchr2(b'z', b'Z', bytes).is_some();
+        let text = header.filter(chinese);
+        let Some(text) = text.and_then(|bytes| std::str::from_utf8(bytes).ok()) else {
             return Self::default();
         };
         let mut best: Option<(u16, Self)> = None;

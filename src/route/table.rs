@@ -14,6 +14,8 @@ use crate::session::ticket::Scope;
 /// One route on one of its hosts.
 #[derive(Debug, Clone)]
 pub struct Route {
+    /// Its place among the routes of the configuration.
+    pub index: usize,
     pub config: Arc<checked::Route>,
     pub policy: Arc<RoutePolicy>,
     /// The cookie scope of the host. `None` on `host = "*"`, which has no
@@ -84,11 +86,12 @@ impl RouteTable {
             ),
             scheme: public_url.scheme,
         };
-        for route in &config.routes {
+        for (index, route) in config.routes.iter().enumerate() {
             let policy = Arc::new(RoutePolicy::compile(route));
             let route = Arc::new(route.clone());
             for host in &route.hosts {
                 let mut entry = Route {
+                    index,
                     config: Arc::clone(&route),
                     policy: Arc::clone(&policy),
                     scope: None,

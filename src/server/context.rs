@@ -2,11 +2,13 @@
 //! place that reads forwarding headers and Fetch Metadata.
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method};
 use ipnet::IpNet;
+use memchr::memmem::Finder;
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::header_names as names;
@@ -125,27 +127,37 @@ fn forwarded_scheme(headers: &HeaderMap) -> Option<Scheme> {
 /// Redirect or 401: the one rule. A redirect only for what is plainly a
 /// person's navigation.
 pub fn audience(method: &Method, headers: &HeaderMap) -> Audience {
-    let is = |name: &http::HeaderName, wanted: &[&[u8]]| {
-        let mut values = headers.get_all(name).iter().peekable();
-        values.peek().is_none() || values.all(|value| wanted.contains(&value.as_bytes()))
-    };
-    let accepts_html = headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|value| memchr::memmem::find(value.as_bytes(), b"text/html").is_some());
-    let by_a_person = accepts_html
-        && is(&names::SEC_FETCH_MODE, &[b"navigate"])
-        && is(&names::SEC_FETCH_DEST, &[b"document"])
-        && !headers.contains_key(names::X_REQUESTED_WITH)
-        && !headers.contains_key(header::UPGRADE)
-        && !headers.contains_key(names::SEC_PURPOSE);
-    if !by_a_person {
+    let mut accepts_html = false;
+    // One pass costs less than asking for six names.
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        let says_otherwise = match name.as_str() {
+            "accept" => {
+                accepts_html |= offers_html(value);
+                false
+            }
+            names::text::SEC_FETCH_MODE => value != b"navigate",
+            names::text::SEC_FETCH_DEST => value != b"document",
+            names::text::X_REQUESTED_WITH | "upgrade" | names::text::SEC_PURPOSE => true,
+            _ => false,
+        };
+        if says_otherwise {
+            return Audience::Api;
+        }
+    }
+    if !accepts_html {
         Audience::Api
     } else if *method == Method::GET || *method == Method::HEAD {
         Audience::Navigation
     } else {
         Audience::Form
     }
+}
+
+fn offers_html(accept: &[u8]) -> bool {
+    static HTML: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("text/html"));
+    // Browsers begin with it.
+    accept.starts_with(b"text/html") || HTML.find(accept).is_some()
 }
 
 #[cfg(test)]

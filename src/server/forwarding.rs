@@ -39,10 +39,11 @@ impl Inner {
         admitted: Admitted<'_>,
     ) -> Response<Body> {
         let route = admitted.route;
+        let equipment = &self.equipment[route.index];
         let identity = match &admitted.session {
             None => None,
             Some(session) => {
-                let injection = &self.equipment[&route.config.id].injection;
+                let injection = &equipment.injection;
                 match self.gate.tell(&route.config.id, injection, session).await {
                     Ok(ready) => Some(ready),
                     Err(error) => return self.untold(context, manner, route, session, &error),
@@ -50,7 +51,7 @@ impl Inner {
             }
         };
         let outbound = Outbound {
-            target: &self.proxy.targets()[self.equipment[&route.config.id].upstream],
+            target: &self.proxy.targets()[equipment.upstream],
             context,
             judged: admitted.judged,
             connection,

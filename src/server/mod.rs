@@ -20,6 +20,7 @@ mod service;
 mod shadow;
 mod sign_in;
 mod trace;
+mod trail;
 mod tunnel_guard;
 mod upgrade_origin;
 

@@ -4,9 +4,10 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::service::{Inner, Trail};
+use super::service::Inner;
 use super::shadow::Outcome;
 use super::trace::rule_word;
+use super::trail::Trail;
 use crate::base::fault::Fault;
 use crate::gate::Verdict;
 use crate::model::context::RequestContext;
@@ -24,7 +25,7 @@ impl Inner {
         headers: &HeaderMap,
         route: &Route,
         verdict: &Verdict,
-        trail: &mut Trail,
+        trail: &mut Trail<'_>,
     ) -> Option<HeaderValue> {
         if !self.trace.is_on() && !self.log_decisions && self.shadow.is_none() {
             return None;

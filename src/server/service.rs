@@ -1,7 +1,6 @@
 //! The request path, one column of steps: parse, own endpoint, route, gate,
 //! proxy. One concrete service with plain calls.
 
-use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,6 +20,7 @@ use super::render::{self, Manner, Trouble};
 use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
 use super::trace::Trace;
+use super::trail::{Answered, Trail};
 use super::tunnel_guard::TunnelGuard;
 use super::upgrade_origin;
 use crate::base::body::Body;
@@ -43,7 +43,7 @@ use crate::policy::Permit;
 use crate::proxy::Proxy;
 use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
 use crate::session::cookie::SessionCookies;
-use crate::telemetry::{RequestLine, Telemetry};
+use crate::telemetry::Telemetry;
 
 /// What the service is made of; `app` puts it together.
 pub struct Parts {
@@ -57,8 +57,8 @@ pub struct Parts {
     pub pages: Pages,
     pub pages_auto: bool,
     pub proxy: Proxy,
-    /// By the id of the route.
-    pub equipment: HashMap<String, Equipment>,
+    /// In the order of the configuration.
+    pub equipment: Vec<Equipment>,
     pub telemetry: Telemetry,
     pub session_cookies: SessionCookies,
     pub return_to: ReturnToPolicy,
@@ -93,8 +93,8 @@ pub(super) struct Inner {
     pub(super) pages: Pages,
     pub(super) pages_auto: bool,
     pub(super) proxy: Proxy,
-    pub(super) equipment: HashMap<String, Equipment>,
-    telemetry: Telemetry,
+    pub(super) equipment: Vec<Equipment>,
+    pub(super) telemetry: Telemetry,
     pub(super) session_cookies: SessionCookies,
     pub(super) public_url: Origin,
     pub(super) prefix: String,
@@ -113,17 +113,6 @@ pub(super) struct Inner {
     pub(super) trace: Trace,
     pub(super) log_decisions: bool,
     pub(super) shadow: Option<Shadow>,
-}
-
-/// What the access log wants to know about a request, filled on the way.
-#[derive(Default)]
-pub(super) struct Trail {
-    route: Option<String>,
-    pub(super) rule: Option<String>,
-    pub(super) lane: Option<&'static str>,
-    decision: Option<&'static str>,
-    reason: Option<&'static str>,
-    session: Option<String>,
 }
 
 impl Service {
@@ -202,40 +191,27 @@ impl Handler for Service {
         if let Ok(context) = &made {
             inner.share(context, &asker, &mut response);
         }
-        let authority = made
-            .as_ref()
-            .map(|context| context.target.authority.to_string());
-        inner.telemetry.request(&RequestLine {
-            time: inner.contexts.now(),
-            reference: &reference,
-            method: method.as_str(),
-            host: authority.as_deref().unwrap_or_default(),
-            path: made.as_ref().map_or("", |context| context.target.path()),
-            status: response.status().as_u16(),
-            bytes: http_body::Body::size_hint(response.body()).exact(),
+        inner.log(&Answered {
+            connection,
+            context: made.as_ref().ok(),
+            reference,
+            method: &method,
+            response: &response,
             duration: started.elapsed(),
-            client: made
-                .as_ref()
-                .map_or_else(|_| connection.address(), |context| context.client_addr),
-            route: trail.route.as_deref(),
-            rule: trail.rule.as_deref(),
-            lane: trail.lane,
-            decision: trail.decision,
-            reason: trail.reason,
-            session: trail.session.as_deref(),
+            trail,
         });
         response
     }
 }
 
 impl Inner {
-    async fn answer(
-        &self,
+    async fn answer<'a>(
+        &'a self,
         connection: &Connection,
         context: &RequestContext,
         mut head: Head,
         body: Incoming,
-        trail: &mut Trail,
+        trail: &mut Trail<'a>,
     ) -> Response<Body> {
         let manner = manner(context.audience, &head);
         let Some(_place) = self.in_flight.enter() else {
@@ -279,7 +255,7 @@ impl Inner {
                 return render::problem(&self.pages, manner, trouble);
             }
         };
-        trail.route = Some(route.config.id.clone());
+        trail.route = Some(&route.config.id);
         let judged = match context.judged_for(&route.config.prefix) {
             Ok(judged) => judged,
             Err(error) => {
@@ -289,7 +265,7 @@ impl Inner {
             }
         };
         let cookies = cookie_fields(&head.headers);
-        let scope = self.scope(context);
+        let scope = self.scope_of(route, context);
         let verdict = self
             .gate
             .admit(route, &judged, &head.headers, scope.as_deref(), &cookies)
@@ -318,7 +294,7 @@ impl Inner {
                     return render::problem(&self.pages, manner, trouble);
                 }
                 trail.decision = Some("permit");
-                trail.session = session.as_ref().map(|session| session.id.reference());
+                trail.session = session.as_ref().map(|session| session.id.reference_text());
                 if session.is_some()
                     && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
                 {
@@ -359,7 +335,7 @@ impl Inner {
             Verdict::Denied { reason, session } => {
                 trail.decision = Some("deny");
                 trail.reason = Some(reason.reason());
-                trail.session = session.as_ref().map(|session| session.id.reference());
+                trail.session = session.as_ref().map(|session| session.id.reference_text());
                 self.refuse(context, manner, reason.reason(), session.as_deref())
             }
             Verdict::Unavailable {

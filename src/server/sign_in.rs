@@ -1,5 +1,6 @@
 //! Sending somebody to the sign-in, from wherever they came.
 
+use std::ops::Deref;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -347,10 +348,34 @@ pub(super) fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-pub(super) fn cookie_fields(headers: &HeaderMap) -> Vec<&[u8]> {
-    headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(http::HeaderValue::as_bytes)
-        .collect()
+/// The Cookie fields of a request. Nearly always there is at most one, which
+/// needs no list.
+pub(super) enum CookieFields<'a> {
+    None,
+    One([&'a [u8]; 1]),
+    Several(Vec<&'a [u8]>),
+}
+
+impl<'a> Deref for CookieFields<'a> {
+    type Target = [&'a [u8]];
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::None => &[],
+            Self::One(field) => field,
+            Self::Several(fields) => fields,
+        }
+    }
+}
+
+pub(super) fn cookie_fields(headers: &HeaderMap) -> CookieFields<'_> {
+    let fields = headers.get_all(header::COOKIE).iter();
+    let mut fields = fields.map(http::HeaderValue::as_bytes);
+    match (fields.next(), fields.next()) {
+        (None, _) => CookieFields::None,
+        (Some(one), None) => CookieFields::One([one]),
+        (Some(first), Some(second)) => {
+            CookieFields::Several([first, second].into_iter().chain(fields).collect())
+        }
+    }
 }

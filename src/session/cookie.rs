@@ -2,6 +2,7 @@
 //! foreign cookies, and how ours are kept from upstreams (RFC 6265bis).
 
 use std::ops::Deref;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -208,33 +209,58 @@ pub enum Stripped {
     Nothing,
 }
 
-/// Takes every cookie of ours, of any scope, out of one Cookie field.
+/// Takes every cookie of ours, of any scope, out of one Cookie field. Only
+/// pairs that hold our stem are looked at.
 pub fn strip_own(field: &[u8]) -> Stripped {
-    if memmem::find(field, STEM).is_none() {
-        return Stripped::Unchanged;
-    }
+    static STEMS: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(STEM));
     let mut kept = BytesMut::new();
     let mut removed = false;
-    for pair in field.split(|byte| *byte == b';') {
-        if is_own(pair) {
-            removed = true;
-        } else if kept.is_empty() {
-            kept.extend_from_slice(if removed {
-                pair.trim_ascii_start()
-            } else {
-                pair
-            });
-        } else {
-            kept.extend_from_slice(b";");
-            kept.extend_from_slice(pair);
+    // Everything before this is copied or dropped.
+    let mut from = 0;
+    let mut search = 0;
+    while let Some(found) = STEMS.find(&field[search..]) {
+        let at = search + found;
+        let before = memchr::memrchr(b';', &field[from..at]);
+        let start = before.map_or(from, |semicolon| from + semicolon + 1);
+        let end = memchr::memchr(b';', &field[at..]).map_or(field.len(), |more| at + more);
+        search = end;
+        if !is_own(&field[start..end]) {
+            continue;
         }
+        if !removed {
+            kept.reserve(field.len());
+        }
+        let pairs = &field[from..start];
+        keep(
+            &mut kept,
+            pairs.strip_suffix(b";").unwrap_or(pairs),
+            removed,
+        );
+        removed = true;
+        from = field.len().min(end + 1);
     }
     if !removed {
-        Stripped::Unchanged
-    } else if kept.trim_ascii().is_empty() {
+        return Stripped::Unchanged;
+    }
+    keep(&mut kept, &field[from..], true);
+    if kept.trim_ascii().is_empty() {
         Stripped::Nothing
     } else {
         Stripped::Kept(kept.freeze())
+    }
+}
+
+fn keep(kept: &mut BytesMut, pairs: &[u8], something_removed: bool) {
+    if pairs.is_empty() {
+        return;
+    }
+    if !kept.is_empty() {
+        kept.extend_from_slice(b";");
+        kept.extend_from_slice(pairs);
+    } else if something_removed {
+        kept.extend_from_slice(pairs.trim_ascii_start());
+    } else {
+        kept.extend_from_slice(pairs);
     }
 }
 
@@ -266,6 +292,8 @@ fn is_own(pair: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::base::clock::Timestamp;
     use crate::base::key_ring::KeyRing;
@@ -436,6 +464,33 @@ mod tests {
             "",
         ] {
             assert!(!own_set_cookie(value.as_bytes()), "{value}");
+        }
+    }
+
+    /// The pairs of a field that are somebody's, without the space around
+    /// them.
+    fn others(field: &[u8]) -> Vec<&[u8]> {
+        let pairs = field.split(|byte| *byte == b';');
+        let others = pairs.filter(|pair| !is_own(pair)).map(<[u8]>::trim_ascii);
+        others.filter(|pair| !pair.is_empty()).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_left_is_every_pair_of_others(
+            field in "((__Host-|__Secure-|x)?vestibule(-t-|s)?|[a-c =;]{0,3}|=|;){0,12}",
+        ) {
+            let field = field.as_bytes();
+            let stripped = strip_own(field);
+            let has_own = field.split(|byte| *byte == b';').any(is_own);
+            prop_assert_eq!(stripped == Stripped::Unchanged, !has_own);
+            let left = match &stripped {
+                Stripped::Unchanged => field,
+                Stripped::Kept(kept) => kept,
+                Stripped::Nothing => b"",
+            };
+            prop_assert!(!left.split(|byte| *byte == b';').any(is_own));
+            prop_assert_eq!(others(left), others(field));
         }
     }
 }

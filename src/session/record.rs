@@ -11,11 +11,29 @@ pub struct SessionId(pub [u8; 16]);
 impl SessionId {
     /// A short digest for logs and `why`; never the id itself.
     pub fn reference(&self) -> String {
+        self.reference_text().as_str().to_owned()
+    }
+
+    /// The same without a string on the heap. Every call hashes: keep it
+    /// where it is wanted often.
+    pub fn reference_text(&self) -> SessionReference {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
         let digest = blake3::derive_key("vestibule 2026 session reference", &self.0);
-        digest[..5]
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect()
+        let mut text = [0; 10];
+        for (two, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
+            *two = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        SessionReference(text)
+    }
+}
+
+/// What logs call a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionReference([u8; 10]);
+
+impl SessionReference {
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 

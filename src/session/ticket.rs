@@ -209,17 +209,38 @@ fn mac_of(
     id: &[u8; 16],
     secret: &[u8; 32],
 ) -> [u8; 16] {
-    let mut hasher = blake3::Hasher::new_keyed(&key.mac);
-    hasher.update(VERSION.as_bytes());
-    hasher.update(&key.ring.id().0);
-    hasher.update(id);
-    hasher.update(secret);
-    for part in [namespace.as_bytes(), scope.0.as_bytes()] {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
+    let ring_id = key.ring.id();
+    let (namespace, scope) = (namespace.as_bytes(), scope.0.as_bytes());
+    let lengths = [namespace, scope].map(|part| (part.len() as u64).to_le_bytes());
+    let parts: [&[u8]; 8] = [
+        VERSION.as_bytes(),
+        &ring_id.0,
+        id,
+        secret,
+        &lengths[0],
+        namespace,
+        &lengths[1],
+        scope,
+    ];
+    // In one piece it costs half of what a hasher does that is fed.
+    let mut text = [0_u8; 512];
+    let mut used = 0;
+    let fits = parts.iter().all(|part| {
+        let room = text.get_mut(used..used + part.len());
+        used += part.len();
+        room.map(|room| room.copy_from_slice(part)).is_some()
+    });
+    let digest = if fits {
+        blake3::keyed_hash(&key.mac, &text[..used])
+    } else {
+        let mut hasher = blake3::Hasher::new_keyed(&key.mac);
+        parts.iter().for_each(|part| {
+            hasher.update(part);
+        });
+        hasher.finalize()
+    };
     let mut mac = [0; 16];
-    mac.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    mac.copy_from_slice(&digest.as_bytes()[..16]);
     mac
 }
 
@@ -382,5 +403,24 @@ mod tests {
         let unicode = format!("{VERSION}{}", "é".repeat(44));
         assert_eq!(unicode.len(), TEXT_LENGTH);
         assert!(Ticket::parse(&unicode, &keys, &scope()).is_err());
+    }
+
+    #[test]
+    fn the_mac_covers_the_parts_one_after_the_other_however_long_they_are() {
+        let ring = KeyRing::parse(&KeyRing::generate()).unwrap();
+        for namespace in ["n".to_owned(), "n".repeat(500), "n".repeat(5000)] {
+            let keys = TicketKeys::new(&ring, &namespace);
+            let ticket = fresh(&keys);
+            let mut hasher = blake3::Hasher::new_keyed(&keys.keys[0].mac);
+            hasher.update(b"v1.");
+            hasher.update(&ring.all()[0].id().0);
+            hasher.update(&ticket.id);
+            hasher.update(&ticket.secret);
+            for part in [namespace.as_bytes(), b"app.example.com"] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part);
+            }
+            assert_eq!(ticket.mac, hasher.finalize().as_bytes()[..16]);
+        }
     }
 }

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use super::escape::push_quoted;
-use super::handle::RequestLine;
+use super::escape::push_escaped;
+use super::handle::{RequestLine, micros};
+use super::rfc3339::Second;
 use super::shard::Sharded;
 
 /// The longest line that is written stays below 4 KiB: the sum of the limits
@@ -27,7 +28,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Dropping it writes what is left.
 #[derive(Debug)]
 pub struct AccessLog {
-    json: bool,
+    words: &'static Words,
     shared: Arc<Shared>,
     writer: Thread,
     joined: Option<JoinHandle<()>>,
@@ -35,9 +36,16 @@ pub struct AccessLog {
 
 #[derive(Debug, Default)]
 struct Shared {
-    buffers: Sharded<Vec<u8>>,
+    buffers: Sharded<Buffer>,
     dropped: AtomicU64,
     stop: AtomicBool,
+}
+
+/// Lines of one thread that wait for the writer.
+#[derive(Debug, Default)]
+struct Buffer {
+    lines: Vec<u8>,
+    second: Second,
 }
 
 impl AccessLog {
@@ -52,7 +60,7 @@ impl AccessLog {
             .name("access-log".to_owned())
             .spawn(move || of_thread.write_until_stopped(&mut out))?;
         Ok(Self {
-            json,
+            words: if json { &JSON } else { &TEXT },
             shared,
             writer: joined.thread().clone(),
             joined: Some(joined),
@@ -61,13 +69,14 @@ impl AccessLog {
 
     pub fn write(&self, line: &RequestLine<'_>) {
         let mut buffer = self.shared.buffers.own();
-        if buffer.len() >= BUFFER {
+        let Buffer { lines, second } = &mut *buffer;
+        let before = lines.len();
+        if before >= BUFFER {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let before = buffer.len();
-        append(&mut buffer, line, self.json);
-        let wake = before < WAKE && buffer.len() >= WAKE;
+        append(lines, second, line, self.words);
+        let wake = before < WAKE && lines.len() >= WAKE;
         drop(buffer);
         if wake {
             self.writer.unpark();
@@ -97,7 +106,7 @@ impl Shared {
         loop {
             let stopping = self.stop.load(Ordering::Acquire);
             for mut buffer in self.buffers.each() {
-                std::mem::swap(&mut *buffer, &mut lines);
+                std::mem::swap(&mut buffer.lines, &mut lines);
                 drop(buffer);
                 if lines.is_empty() {
                     continue;
@@ -118,120 +127,120 @@ impl Shared {
     }
 }
 
-struct Fields<'a> {
-    out: &'a mut Vec<u8>,
-    json: bool,
-    first: bool,
+/// The words of a line in both formats. A key comes with everything around
+/// it, so that a field is one copy and its value.
+#[derive(Debug)]
+struct Words {
+    begin: &'static str,
+    end: &'static str,
+    reference: &'static str,
+    method: &'static str,
+    host: &'static str,
+    path: &'static str,
+    status: &'static str,
+    bytes: &'static str,
+    duration: &'static str,
+    client: &'static str,
+    route: &'static str,
+    rule: &'static str,
+    lane: &'static str,
+    decision: &'static str,
+    reason: &'static str,
+    session: &'static str,
 }
 
-impl Fields<'_> {
-    fn key(&mut self, key: &str) {
-        if !self.first {
-            self.out.push(if self.json { b',' } else { b' ' });
-        }
-        self.first = false;
-        if self.json {
-            self.out.push(b'"');
-            self.out.extend_from_slice(key.as_bytes());
-            self.out.extend_from_slice(b"\":");
-        } else {
-            self.out.extend_from_slice(key.as_bytes());
-            self.out.push(b'=');
-        }
-    }
+const JSON: Words = Words {
+    begin: "{\"time\":\"",
+    end: "}\n",
+    reference: "\",\"ref\":\"",
+    method: "\",\"method\":\"",
+    host: "\",\"host\":\"",
+    path: "\",\"path\":\"",
+    status: "\",\"status\":",
+    bytes: ",\"bytes\":",
+    duration: ",\"duration_us\":",
+    client: ",\"client\":\"",
+    route: ",\"route\":\"",
+    rule: ",\"rule\":\"",
+    lane: ",\"lane\":\"",
+    decision: ",\"decision\":\"",
+    reason: ",\"reason\":\"",
+    session: ",\"session\":\"",
+};
 
-    fn text(&mut self, key: &str, text: &str, limit: usize) {
-        self.key(key);
-        push_quoted(self.out, text, limit);
-    }
+const TEXT: Words = Words {
+    begin: "time=\"",
+    end: "\n",
+    reference: "\" ref=\"",
+    method: "\" method=\"",
+    host: "\" host=\"",
+    path: "\" path=\"",
+    status: "\" status=",
+    bytes: " bytes=",
+    duration: " duration_us=",
+    client: " client=\"",
+    route: " route=\"",
+    rule: " rule=\"",
+    lane: " lane=\"",
+    decision: " decision=\"",
+    reason: " reason=\"",
+    session: " session=\"",
+};
 
-    fn number(&mut self, key: &str, number: u64) {
-        self.key(key);
-        let mut digits = itoa::Buffer::new();
-        self.out.extend_from_slice(digits.format(number).as_bytes());
+/// Appends one line; `second` keeps the time as it was written last.
+fn append(out: &mut Vec<u8>, second: &mut Second, line: &RequestLine<'_>, words: &Words) {
+    let put = |out: &mut Vec<u8>, text: &str| out.extend_from_slice(text.as_bytes());
+    put(out, words.begin);
+    second.append(out, line.time.as_millis());
+    put(out, words.reference);
+    put(out, line.reference);
+    put(out, words.method);
+    push_escaped(out, line.method, LONGEST_WORD);
+    put(out, words.host);
+    push_escaped(out, line.host, LONGEST_HOST);
+    if let Some(port) = line.port {
+        out.push(b':');
+        push_number(out, port.into());
     }
-
-    /// What prints as plain ASCII without quotes: times, addresses, ids.
-    fn plain(&mut self, key: &str, value: impl std::fmt::Display) {
-        self.key(key);
-        self.out.push(b'"');
-        write!(self.out, "{value}").expect("memory takes every write");
-        self.out.push(b'"');
-    }
-}
-
-fn append(out: &mut Vec<u8>, line: &RequestLine<'_>, json: bool) {
-    if json {
-        out.push(b'{');
-    }
-    let mut fields = Fields {
-        out,
-        json,
-        first: true,
-    };
-    fields.plain("time", Rfc3339(line.time.as_millis()));
-    fields.plain("ref", line.reference);
-    fields.text("method", line.method, LONGEST_WORD);
-    fields.text("host", line.host, LONGEST_HOST);
+    put(out, words.path);
     // A query may carry a code or a ticket; callers hand over the path, and
     // here it is made sure.
-    let path = line.path.split(['?', '#']).next().unwrap_or_default();
-    fields.text("path", path, LONGEST_PATH);
-    fields.number("status", line.status.into());
+    let path = match memchr::memchr2(b'?', b'#', line.path.as_bytes()) {
+        Some(end) => &line.path[..end],
+        None => line.path,
+    };
+    push_escaped(out, path, LONGEST_PATH);
+    put(out, words.status);
+    push_number(out, line.status.into());
     if let Some(bytes) = line.bytes {
-        fields.number("bytes", bytes);
+        put(out, words.bytes);
+        push_number(out, bytes);
     }
-    let micros = u64::try_from(line.duration.as_micros()).unwrap_or(u64::MAX);
-    fields.number("duration_us", micros);
-    fields.plain("client", line.client);
+    put(out, words.duration);
+    push_number(out, micros(line.duration));
+    put(out, words.client);
+    put(out, line.client);
+    out.push(b'"');
     for (key, word) in [
-        ("route", line.route),
-        ("rule", line.rule),
-        ("lane", line.lane),
-        ("decision", line.decision),
-        ("reason", line.reason),
-        ("session", line.session),
+        (words.route, line.route),
+        (words.rule, line.rule),
+        (words.lane, line.lane),
+        (words.decision, line.decision),
+        (words.reason, line.reason),
+        (words.session, line.session),
     ] {
         if let Some(word) = word {
-            fields.text(key, word, LONGEST_WORD);
+            put(out, key);
+            push_escaped(out, word, LONGEST_WORD);
+            out.push(b'"');
         }
     }
-    if json {
-        out.push(b'}');
-    }
-    out.push(b'\n');
+    put(out, words.end);
 }
 
-/// Milliseconds since 1970, shown as UTC with milliseconds: the times of both
-/// logs.
-pub struct Rfc3339(pub u64);
-
-impl std::fmt::Display for Rfc3339 {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let (days, in_day) = (self.0 / 86_400_000, self.0 % 86_400_000);
-        // Days since 0000-03-01, so that the leap day is the last of a year;
-        // 146097 days are 400 years of the Gregorian calendar.
-        let days = days + 719_468;
-        let (era, in_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
-        let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * in_year + 2) / 153;
-        let day = in_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        };
-        let year = year_of_era + era * 400 + u64::from(month <= 2);
-        let (seconds, millis) = (in_day / 1000, in_day % 1000);
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60,
-        )
-    }
+fn push_number(out: &mut Vec<u8>, number: u64) {
+    let mut digits = itoa::Buffer::new();
+    out.extend_from_slice(digits.format(number).as_bytes());
 }
 
 #[cfg(test)]
@@ -258,14 +267,15 @@ mod tests {
     fn line<'a>(path: &'a str, host: &'a str) -> RequestLine<'a> {
         RequestLine {
             time: Timestamp(1_795_204_496_789),
-            reference: &"0000000000abc",
+            reference: "0000000000abc",
             method: "GET",
             host,
+            port: None,
             path,
             status: 200,
             bytes: Some(5),
             duration: Duration::from_micros(1234),
-            client: [192, 0, 2, 1].into(),
+            client: "192.0.2.1",
             route: Some("files"),
             rule: None,
             lane: Some("session"),
@@ -340,18 +350,6 @@ mod tests {
                     assert!(!inner.contains(['\u{202e}', '\u{2028}']));
                 }
             }
-        }
-    }
-
-    #[test]
-    fn calendar() {
-        for (millis, text) in [
-            (0, "1970-01-01T00:00:00.000Z"),
-            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
-            (1_709_164_799_999, "2024-02-28T23:59:59.999Z"),
-            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
-        ] {
-            assert_eq!(Rfc3339(millis).to_string(), text);
         }
     }
 

@@ -3,8 +3,11 @@
 /// Appends `text` to `out`, at most about `limit` bytes of it. Quotes,
 /// backslashes, controls and the characters that reorder or break lines are
 /// written as JSON writes them, which a terminal shows harmlessly too.
-pub fn push_quoted(out: &mut Vec<u8>, text: &str, limit: usize) {
-    out.push(b'"');
+pub fn push_escaped(out: &mut Vec<u8>, text: &str, limit: usize) {
+    if text.len() <= limit && text.bytes().all(is_plain) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let end = out.len() + limit;
     for character in text.chars() {
         if out.len() >= end {
@@ -16,7 +19,11 @@ pub fn push_quoted(out: &mut Vec<u8>, text: &str, limit: usize) {
         }
         push_harmless(out, character);
     }
-    out.push(b'"');
+}
+
+/// Nearly everything that is ever written.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\')
 }
 
 /// Appends `character`, or its JSON escape if it does something.

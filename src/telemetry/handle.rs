@@ -1,7 +1,5 @@
 //! The one handle that everybody gets.
 
-use std::fmt::Display;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +13,19 @@ use crate::base::clock::Timestamp;
 pub struct RequestLine<'a> {
     pub time: Timestamp,
     /// What the error page showed.
-    pub reference: &'a dyn Display,
+    pub reference: &'a str,
     pub method: &'a str,
     pub host: &'a str,
+    /// As it was written with the host.
+    pub port: Option<u16>,
     /// Without the query.
     pub path: &'a str,
     pub status: u16,
     /// Of the response body, where known.
     pub bytes: Option<u64>,
     pub duration: Duration,
-    pub client: IpAddr,
+    /// An address.
+    pub client: &'a str,
     /// The id of the route; `None` for own endpoints and unknown hosts.
     pub route: Option<&'a str>,
     pub lane: Option<&'static str>,
@@ -36,6 +37,10 @@ pub struct RequestLine<'a> {
     pub reason: Option<&'static str>,
     /// The reference of the session, never its id and never a name.
     pub session: Option<&'a str>,
+}
+
+pub(super) fn micros(length: Duration) -> u64 {
+    u64::try_from(length.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Metrics and access log. Cheap to clone.
@@ -280,14 +285,15 @@ mod tests {
         let telemetry = Telemetry::new(Some(AccessLog::start(true, std::io::sink()).unwrap()));
         telemetry.request(&RequestLine {
             time: Timestamp(0),
-            reference: &1,
+            reference: "1",
             method: "GET",
             host: "a.test",
             path: "/",
             status: 403,
             bytes: None,
             duration: Duration::from_millis(3),
-            client: [127, 0, 0, 1].into(),
+            client: "127.0.0.1",
+            port: None,
             route: Some("files"),
             rule: None,
             lane: Some("session"),

@@ -1,17 +1,13 @@
 //! Counters and histograms with labels, in the Prometheus text format.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::handle::micros;
+use super::series::SeriesSet;
 use super::shard::Sharded;
-
-/// Series of one family that one thread keeps. Labels are words of ours, so
-/// this is never met; if a defect lets user input become a label, what comes
-/// later is counted as "other".
-const MOST_SERIES: usize = 500;
 
 /// Upper bounds in microseconds.
 const BUCKETS: [(u64, &str); 14] = [
@@ -31,21 +27,13 @@ const BUCKETS: [(u64, &str); 14] = [
     (60_000_000, "60"),
 ];
 
-#[derive(Debug)]
-struct Series<const N: usize, const CELLS: usize> {
-    labels: [Box<str>; N],
-    cells: [u64; CELLS],
-}
-
-type Shard<const N: usize, const CELLS: usize> = HashMap<u64, Series<N, CELLS>>;
-
 /// All series of one metric name. `CELLS` numbers belong to a series.
 #[derive(Debug)]
 struct Family<const N: usize, const CELLS: usize> {
     name: &'static str,
     help: &'static str,
     labels: [&'static str; N],
-    shards: Sharded<Shard<N, CELLS>>,
+    shards: Sharded<SeriesSet<N, CELLS>>,
 }
 
 /// `N` labels and one number.
@@ -67,26 +55,15 @@ impl<const N: usize, const CELLS: usize> Family<N, CELLS> {
     }
 
     fn update(&self, labels: [&str; N], change: impl FnOnce(&mut [u64; CELLS])) {
-        let mut shard = self.shards.own();
-        let labels = if shard.len() < MOST_SERIES || find(&shard, labels).1 {
-            labels
-        } else {
-            ["other"; N]
-        };
-        let (key, _) = find(&shard, labels);
-        let series = shard.entry(key).or_insert_with(|| Series {
-            labels: labels.map(Box::from),
-            cells: [0; CELLS],
-        });
-        change(&mut series.cells);
+        change(self.shards.own().cells(labels));
     }
 
     fn collect(&self) -> BTreeMap<[Box<str>; N], [u64; CELLS]> {
         let mut all = BTreeMap::new();
         for shard in self.shards.each() {
-            for series in shard.values() {
-                let cells = all.entry(series.labels.clone()).or_insert([0; CELLS]);
-                for (cell, more) in cells.iter_mut().zip(series.cells) {
+            for (labels, more) in shard.iter() {
+                let cells = all.entry(labels.clone()).or_insert([0; CELLS]);
+                for (cell, more) in cells.iter_mut().zip(more) {
                     *cell += more;
                 }
             }
@@ -116,29 +93,6 @@ impl<const N: usize, const CELLS: usize> Family<N, CELLS> {
             put(&mut out, format_args!("{label}=\"{value}\""));
         }
         out
-    }
-}
-
-/// The key of the series with these labels, and whether it is there. Two that
-/// hash alike stand at neighbouring keys.
-fn find<const N: usize, const CELLS: usize>(
-    shard: &Shard<N, CELLS>,
-    labels: [&str; N],
-) -> (u64, bool) {
-    let mut hasher = DefaultHasher::new();
-    labels.hash(&mut hasher);
-    let mut key = hasher.finish();
-    loop {
-        match shard.get(&key) {
-            None => return (key, false),
-            Some(series) => {
-                let mut pairs = series.labels.iter().zip(labels);
-                if pairs.all(|(known, label)| **known == *label) {
-                    return (key, true);
-                }
-            }
-        }
-        key = key.wrapping_add(1);
     }
 }
 
@@ -175,7 +129,7 @@ impl<const N: usize> Histogram<N> {
     }
 
     pub fn observe(&self, labels: [&str; N], length: Duration) {
-        let micros = u64::try_from(length.as_micros()).unwrap_or(u64::MAX);
+        let micros = micros(length);
         let bucket = BUCKETS.partition_point(|(bound, _)| *bound < micros);
         self.0.update(labels, |cells| {
             cells[bucket] += 1;
@@ -243,6 +197,7 @@ impl<const N: usize> Gauge<N> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::series::MOST_SERIES;
     use super::*;
 
     #[test]

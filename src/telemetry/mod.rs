@@ -9,8 +9,11 @@ mod escape;
 mod handle;
 mod log;
 mod metrics;
+mod rfc3339;
+mod series;
 mod shard;
 
-pub use access_log::{AccessLog, Rfc3339};
+pub use access_log::AccessLog;
 pub use handle::{RequestLine, Telemetry};
 pub use log::{LogError, init};
+pub use rfc3339::Rfc3339;

@@ -18,7 +18,7 @@ use crate::login::{Asking, HandOffError, HandOffRequest, HandedOff, Wish};
 use crate::model::context::{Audience, RequestContext};
 use crate::model::identity::ProviderId;
 use crate::page::ActionKind;
-use crate::route::SessionHost;
+use crate::route::{Route, SessionHost};
 use crate::session::cookie::SessionCookie;
 use crate::session::sessions::Session;
 use crate::session::ticket::Scope;
@@ -32,6 +32,19 @@ impl Inner {
             Cow::Borrowed(host) => Cow::Borrowed(&host.scope),
             Cow::Owned(host) => Cow::Owned(host.scope),
         })
+    }
+
+    /// The same for a request that has found its route, which nearly always
+    /// knows it.
+    pub(in super::super) fn scope_of<'a>(
+        &'a self,
+        route: &'a Route,
+        context: &RequestContext,
+    ) -> Option<Cow<'a, Scope>> {
+        match &route.scope {
+            Some(scope) => Some(Cow::Borrowed(scope)),
+            None => self.scope(context),
+        }
     }
 
     pub(super) fn session_cookie(&self, context: &RequestContext) -> &SessionCookie {

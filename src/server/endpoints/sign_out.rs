@@ -336,7 +336,10 @@ impl Inner {
     /// it (SameSite): clearing it then would let any site sign people out.
     pub(super) fn shows_a_ticket(&self, context: &RequestContext, head: &Head) -> bool {
         let cookies = cookie_fields(&head.headers);
-        !self.session_cookie(context).find(cookies).is_empty()
+        !self
+            .session_cookie(context)
+            .find(cookies.iter().copied())
+            .is_empty()
     }
 
     fn origin_is_own(&self, context: &RequestContext, head: &Head) -> bool {

@@ -1,0 +1,92 @@
+//! Times as both logs show them (RFC 3339).
+
+/// Milliseconds since 1970, shown as UTC with milliseconds.
+pub struct Rfc3339(pub u64);
+
+impl std::fmt::Display for Rfc3339 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (days, in_day) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        // Days since 0000-03-01, so that the leap day is the last of a year;
+        // 146097 days are 400 years of the Gregorian calendar.
+        let days = days + 719_468;
+        let (era, in_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
+        let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * in_year + 2) / 153;
+        let day = in_year - (153 * shifted + 2) / 5 + 1;
+        let month = if shifted < 10 {
+            shifted + 3
+        } else {
+            shifted - 9
+        };
+        let year = year_of_era + era * 400 + u64::from(month <= 2);
+        let (seconds, millis) = (in_day / 1000, in_day % 1000);
+        write!(
+            f,
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{millis:03}Z",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+        )
+    }
+}
+
+/// Writes times of about now: the text of the last second is used again.
+#[derive(Debug, Default)]
+pub(super) struct Second {
+    /// Seconds since 1970.
+    number: u64,
+    /// `2026-11-20T19:54:56`; empty before the first time.
+    text: String,
+}
+
+impl Second {
+    /// Appends what [`Rfc3339`] shows for these milliseconds.
+    pub(super) fn append(&mut self, out: &mut Vec<u8>, millis: u64) {
+        let number = millis / 1000;
+        if number != self.number || self.text.is_empty() {
+            self.text = Rfc3339(millis).to_string();
+            self.text.truncate(self.text.len() - ".000Z".len());
+            self.number = number;
+        }
+        out.extend_from_slice(self.text.as_bytes());
+        let digit = |divisor: u64| b'0' + (millis / divisor % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1), b'Z']);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calendar() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_709_164_799_999, "2024-02-28T23:59:59.999Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Rfc3339(millis).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_second_that_is_used_again_shows_the_same() {
+        let mut second = Second::default();
+        for millis in [
+            0,
+            999,
+            1_000,
+            1_795_204_496_789,
+            1_795_204_496_001,
+            1_795_204_497_010,
+            1_795_204_496_999,
+            4_107_542_400_000,
+        ] {
+            let mut out = Vec::new();
+            second.append(&mut out, millis);
+            assert_eq!(String::from_utf8(out).unwrap(), Rfc3339(millis).to_string());
+        }
+    }
+}
