@@ -249,14 +249,15 @@ impl Bench {
     pub fn log_line(&self, session: &str) {
         self.telemetry.request(&RequestLine {
             time: self.session.created_at,
-            reference: &RequestRef(0x0123_4567_89ab_cdef),
+            reference: RequestRef(0x0123_4567_89ab_cdef).text().as_str(),
             method: "GET",
             host: AUTHORITY,
+            port: None,
             path: self.uri.path(),
             status: 200,
             bytes: Some(1024),
             duration: Duration::from_micros(431),
-            client: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            client: "127.0.0.1",
             route: Some("r1"),
             rule: None,
             lane: Some("session"),
