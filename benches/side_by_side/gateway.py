@@ -6,7 +6,7 @@ import time
 import urllib.request
 
 from .peer import HOST, Peer
-from .process import Failed, Process, find, free_port, output
+from .process import Failed, Process, free_port, output
 from .provider import CLIENT, SECRET
 
 CONFIG = """
@@ -92,19 +92,6 @@ class Gateway:
     def public(self, name):
         peer = Peer(name, self.process, self.ports, path="/public")
         return peer
-
-
-class Redis:
-    """One for each peer that keeps sessions there."""
-
-    def __init__(self, name, folder, cpus):
-        program = find("redis-server") or find("valkey-server")
-        if not program:
-            raise Failed("redis-server is not installed")
-        self.port = free_port()
-        command = [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
-                   "--appendonly", "no", "--dir", folder]
-        self.process = Process(name, command, folder, cpus).wait_for(self.port)
 
 
 def version(binary):

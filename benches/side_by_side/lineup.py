@@ -1,10 +1,11 @@
 """Who takes part, and how each is started and signed in to."""
 
 from . import apache, envoy, haproxy, machine, nginx, oauth2_proxy
-from .gateway import Gateway, Redis
+from .gateway import Gateway
 from .peer import HOST, Peer, Place
 from .process import Failed, end_all, free_port, say
 from .provider import Provider
+from .redis import Redis
 from .upstream import Upstream
 
 # Key → what tables say.
@@ -17,7 +18,7 @@ NAMES = {
     "signed-in": "**vestibule**, signed in (SQLite)",
     "redis": "**vestibule**, signed in (Redis)",
     "no-log": "**vestibule**, signed in, access log off",
-    "tls": "**vestibule**, signed in",
+    "tls": "**vestibule**, signed in (SQLite), TLS",
     "envoy-oauth2": "Envoy with OAuth2 filter",
     "apache-shm": "Apache, mod_auth_openidc, shared memory",
     "apache-redis": "Apache, mod_auth_openidc, Redis",

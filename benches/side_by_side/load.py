@@ -12,11 +12,12 @@ H2_CONNECTIONS, H2_STREAMS = 8, 8
 class Sample:
     """One measurement of one peer."""
 
-    def __init__(self, requests, nanoseconds, switches, redis_nanoseconds=0):
+    def __init__(self, requests, nanoseconds, switches, redis=(0, 0)):
         self.requests = requests
         self.cpu_us = nanoseconds / requests / 1000
         self.switches = switches / requests
-        self.redis_us = redis_nanoseconds / requests / 1000
+        self.redis_us = redis[0] / requests / 1000
+        self.redis_commands = redis[1] / requests
 
 
 def _header_words(headers):
@@ -77,11 +78,15 @@ def measure(peer, upstream, run):
     one of them reached the upstream, over connections that are kept."""
     peer.probe(next(iter(peer.ports)))
     accepted, asked = upstream.counts()
-    redis = peer.helper and Usage(peer.helper.process)
+    store = peer.helper
+    if store:
+        commands, store_before = store.commands(), Usage(store.process)
     before = Usage(peer.process)
     requests = run()
     time, switches = Usage(peer.process).since(before)
-    redis_time = Usage(peer.helper.process).since(redis)[0] if redis else 0
+    in_store = (0, 0)
+    if store:
+        in_store = Usage(store.process).since(store_before)[0], store.commands() - commands
     accepted_after, asked_after = upstream.counts()
     reached = asked_after - asked
     if reached < requests:
@@ -89,4 +94,4 @@ def measure(peer, upstream, run):
     opened = accepted_after - accepted
     if opened > 200 + requests // 100:
         raise Failed(f"{peer.name}: {opened} connections to the upstream for {requests} requests: not kept")
-    return Sample(requests, time, switches, redis_time)
+    return Sample(requests, time, switches, in_store)

@@ -39,11 +39,13 @@ def cost(results, shape):
         ]
         if has_redis:
             row.append(number(results.median(shape, key, "redis_us") or None))
+            kept_there = results.median(shape, key, "redis_us")
+            row.append(number(results.median(shape, key, "redis_commands") if kept_there else None, 2))
         rows.append(row)
     head = ["CPU per request", "min µs", "median µs", "÷ nginx (min)", "÷ nginx (paired)",
             "÷ HAProxy (paired)", "context switches"]
     if has_redis:
-        head.append("+ in Redis µs")
+        head += ["+ in Redis µs", "commands to Redis"]
     return table(head, rows)
 
 
