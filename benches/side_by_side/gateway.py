@@ -57,7 +57,8 @@ class Gateway:
             f'[server.tls]\ncertificate_file = "{place.certificate}"\nprivate_key_file = "{place.key}"'
             if tls else ""
         )
-        config = place.write(f"{name}.toml".replace(" ", "-"), CONFIG.format(
+        file = f"{name}.toml".replace(" ", "-")
+        config = place.write(file, CONFIG.format(
             port=port, scheme="https" if tls else "http", host=HOST, tls=tls_lines,
             admin=self.admin, store="redis" if redis else "embedded", state=state, issuer=issuer,
             client=CLIENT, secret=SECRET, upstream=place.upstream_port,
@@ -68,6 +69,7 @@ class Gateway:
         self.process = Process(name, command, place.folder, place.cpus).wait_for(port, 60)
         self.started_after = time.monotonic() - began
         self.ports = {"tls" if tls else "h1": port}
+        self.place, self.config, self.port = place, config, port
         self._await_ready()
 
     @staticmethod
@@ -87,11 +89,22 @@ class Gateway:
         raise Failed(f"{self.name} does not become ready:\n{self.process.tail()}")
 
     def signed_in(self, name):
-        return Peer(name, self.process, self.ports, identity="user=ann")
+        peer = Peer(name, self.process, self.ports, identity="user=ann")
+        peer.gateway = self
+        return peer
 
     def public(self, name):
-        peer = Peer(name, self.process, self.ports, path="/public")
-        return peer
+        return Peer(name, self.process, self.ports, path="/public")
+
+    def neighbour(self):
+        """The configuration of one more replica."""
+        with open(self.config) as file:
+            text = file.read()
+        for port in (self.port, self.admin):
+            text = text.replace(f'listen = ["127.0.0.1:{port}"]', f'listen = ["127.0.0.1:{free_port()}"]')
+            text = text.replace(f'listen = "127.0.0.1:{port}"', f'listen = "127.0.0.1:{free_port()}"')
+        text += "" if "[log]" in text else "[log]\naccess = false\n"
+        return self.place.write("neighbour.toml", text)
 
 
 def version(binary):

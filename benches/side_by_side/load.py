@@ -27,11 +27,12 @@ def _header_words(headers):
     return words
 
 
-def closed_loop(peer, way, path, seconds, cpus):
+def closed_loop(peer, way, path, seconds, cpus, script=None):
     """wrk: 32 connections that always have a request under way."""
     scheme = "http" if way == "h1" else "https"
     url = f"{scheme}://127.0.0.1:{peer.ports[way]}{peer.path}{path}"
     command = [need("wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--timeout", "20s"]
+    command += ["-s", script] if script else []
     text = output([*command, *_header_words(peer.headers(way)), url], cpus, seconds + 60)
     done = re.search(r"(\d+) requests in", text)
     if not done or int(done.group(1)) == 0:

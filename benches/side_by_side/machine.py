@@ -103,6 +103,20 @@ def build_gateway(root):
     return os.path.join(target, "dist/vestibule")
 
 
+def build_planter(root):
+    """With the profile of the tests, whose libraries are there already: it
+    only writes sessions and is not measured."""
+    say("building what plants sessions (cargo build)")
+    command = ["cargo", "build", "--locked", "--bench", "plant-sessions", "--message-format=json"]
+    built = subprocess.run(command, cwd=root, stdout=subprocess.PIPE, text=True, check=False)
+    if built.returncode != 0:
+        raise Failed("what plants sessions does not build")
+    programs = re.findall(r'"executable":"([^"]*plant[^"]*)"', built.stdout)
+    if not programs:
+        raise Failed("cargo does not say where it put what plants sessions")
+    return programs[-1]
+
+
 def build_generator(folder):
     """The load at a constant rate: one file, the standard library alone."""
     source = os.path.join(os.path.dirname(__file__), "steady_rate.rs")
