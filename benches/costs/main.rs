@@ -1,18 +1,22 @@
 //! What the gateway costs, in instructions: see `benches/instructions`.
 
 mod callgrind;
-mod counted;
+mod growth;
 #[cfg(test)]
 #[expect(dead_code, reason = "the integration tests use the rest of it")]
 #[path = "../../tests/it/harness/mod.rs"]
 mod harness;
 mod load;
+mod memory;
 mod origin;
+mod page;
 mod pieces;
 mod profile;
 mod report;
 mod requests;
+mod running;
 mod work;
+mod world;
 
 use std::process::ExitCode;
 
@@ -37,6 +41,10 @@ enum Command {
     Requests(requests::Options),
     /// Single pieces of the hot path.
     Pieces(pieces::Options),
+    /// How cost grows with sessions, routes, groups and rules.
+    Growth(growth::Options),
+    /// Memory per session, in Redis and in a gateway.
+    Memory(memory::Options),
     /// One piece, many times: what `pieces` runs under callgrind.
     #[command(hide = true)]
     Repeat(pieces::Repeat),
@@ -50,6 +58,8 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Requests(options) => requests::run(&options),
         Command::Pieces(options) => pieces::run(&options),
+        Command::Growth(options) => growth::run(&options),
+        Command::Memory(options) => memory::run(&options),
         Command::Repeat(options) => pieces::repeat(&options),
     };
     match outcome {

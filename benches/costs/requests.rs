@@ -7,7 +7,6 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::callgrind::Costs;
-use crate::counted::Counted;
 use crate::harness::browser::Browser;
 use crate::harness::gateway::Plan;
 use crate::harness::provider::{Provider, User};
@@ -16,6 +15,7 @@ use crate::harness::until;
 use crate::load;
 use crate::origin::Origin;
 use crate::report;
+use crate::running::Running;
 use crate::{Failure, profile};
 
 /// So many requests go before those that count: caches and pools fill.
@@ -126,16 +126,21 @@ async fn count(shape: &Shape, requests: u64, options: &Options) -> Result<Costs,
     let connections = options.connections;
     let provider = Provider::start("oidc-plain").await;
     let origin = Origin::start(shape.body, "\r\nx-forwarded-user: sub-ann\r\n").await?;
-    let gateway = Counted::start(&options.gateway, plan(&provider.issuer, &origin)).await?;
+    let plan = plan(&provider.issuer, &origin);
+    let gateway = Running::counted(&options.gateway, &plan).await?;
     provider.set(|script| script.user = User::ann());
     let browser = Browser::new();
     until::some("somebody signs in", || async {
-        let answer = browser.try_open(&gateway.url("/app/")).await.ok()?;
+        let answer = browser
+            .try_open(&format!("{}/app/", plan.origin()))
+            .await
+            .ok()?;
         (answer.status == 200).then_some(())
     })
     .await;
     let cookie = format!("vestibule={}", session_cookie(&browser));
-    let head = load::head(&gateway.authority(), shape.path, &cookie);
+    let authority = format!("app.localhost:{}", plan.port());
+    let head = load::head(&authority, shape.path, &cookie);
     let heads: Arc<[Vec<u8>]> = [head].into();
     let before = (origin.requests(), origin.named());
     load::send(gateway.address(), &heads, connections, WARM_UP).await?;
@@ -152,7 +157,7 @@ async fn count(shape: &Shape, requests: u64, options: &Options) -> Result<Costs,
             "{connections} connections to the origin: none is used twice"
         ));
     }
-    gateway.end().await
+    gateway.costs().await
 }
 
 /// As people run it: an embedded store, the access log on, groups asked for.

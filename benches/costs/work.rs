@@ -27,7 +27,7 @@ use vestibule::telemetry::{AccessLog, RequestLine, Telemetry};
 use crate::Failure;
 use crate::load;
 
-pub const AUTHORITY: &str = "app.localhost:4180";
+const AUTHORITY: &str = "app.localhost:4180";
 
 /// How big the world is in which a piece is asked.
 #[derive(Debug, Clone, Copy)]
@@ -95,34 +95,33 @@ pub fn tokens(now: Timestamp) -> TokenSet {
     }
 }
 
-/// A configuration with as many routes below `/r1/`, `/r2/`… as asked; the
-/// last of them is the one that is looked for, as is the last rule.
-pub fn config_text(size: Size, folder: &std::path::Path) -> String {
-    use std::fmt::Write;
-    let mut text = format!(
+/// As many routes below `/r1/`, `/r2/`… as asked, each with as many rules;
+/// the last route is the one that is looked for, and no rule of it matches.
+pub fn routes(size: Size, upstream: &str) -> String {
+    let mut text = String::new();
+    for route in 1..=size.routes {
+        let rules = (1..=size.rules)
+            .map(|rule| format!("{{ path = \"/r{route}/open-{rule}/*\", lane = \"public\" }}, "));
+        let rules: String = rules.collect();
+        text.push_str(&format!(
+            "[route.r{route}]\npath = \"/r{route}/*\"\nupstream = \"{upstream}\"\n\
+             access = [ {{ groups = [\"staff\"] }}, {{ emails = [\"ann@example.com\"] }} ]\nidentity = \"dozzle\"\n\
+             rules = [ {rules}]\n"
+        ));
+    }
+    text
+}
+
+fn config_text(size: Size, folder: &std::path::Path) -> String {
+    format!(
         "[server]\nlisten = [\"127.0.0.1:4180\"]\npublic_url = \"http://{AUTHORITY}\"\n\
          [session]\nstore = \"embedded\"\npath = \"{}\"\n\
          [provider.main]\nkind = \"oidc\"\nissuer = \"https://id.example.com\"\n\
-         client_id = \"vestibule\"\nclient_secret_file = \"{}\"\n",
+         client_id = \"vestibule\"\nclient_secret_file = \"{}\"\n{}",
         folder.display(),
-        folder.join("client_secret").display()
-    );
-    for route in 1..=size.routes {
-        // Writing into a String cannot fail.
-        let _ = write!(
-            text,
-            "[route.r{route}]\npath = \"/r{route}/*\"\nupstream = \"http://127.0.0.1:3000\"\n\
-             access = [ {{ groups = [\"staff\"] }} ]\nrules = [ "
-        );
-        for rule in 1..=size.rules {
-            let _ = write!(
-                text,
-                "{{ path = \"/r{route}/open-{rule}/*\", lane = \"public\" }}, "
-            );
-        }
-        text.push_str("]\n");
-    }
-    text
+        folder.join("client_secret").display(),
+        routes(size, "http://127.0.0.1:3000")
+    )
 }
 
 impl Bench {
@@ -223,7 +222,7 @@ impl Bench {
     /// What clients may not say goes, what the upstream is to know comes.
     pub fn scrub_and_inject(&self) -> impl Fn() -> HeaderMap + '_ {
         let scrub = ScrubList::compile(&self.config.routes);
-        let injection = Injection::compile(&self.config.routes[0], false);
+        let injection = self.injection();
         let ready = injection.render(&self.session.identity, None);
         move || {
             let mut headers = self.headers.clone();
@@ -235,9 +234,16 @@ impl Bench {
         }
     }
 
+    /// Of the preset `default`, which has groups.
+    fn injection(&self) -> Injection {
+        let mut route = self.config.routes[0].clone();
+        route.identity.preset = Default::default();
+        Injection::compile(&route, false)
+    }
+
     /// What happens to the headers of one person once per session and route.
     pub fn render(&self) -> impl Fn() -> bool + '_ {
-        let injection = Injection::compile(&self.config.routes[0], false);
+        let injection = self.injection();
         move || injection.render(&self.session.identity, None).is_ok()
     }
 
