@@ -8,10 +8,8 @@ use crate::base::header_names::CLEAR_SITE_DATA;
 
 const ALL_BUT_COOKIES: &str = "\"cache\", \"storage\", \"executionContexts\"";
 
+/// Of a head that has the field.
 pub(super) fn spare_cookies(headers: &mut HeaderMap) {
-    if !headers.contains_key(CLEAR_SITE_DATA) {
-        return;
-    }
     let all = tokens(headers, &CLEAR_SITE_DATA).any(|token| token == b"\"*\"");
     let kept = if all {
         ALL_BUT_COOKIES.to_owned()

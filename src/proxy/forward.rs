@@ -11,12 +11,14 @@ use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
+use super::duplicate::Duplicate;
 use super::error::ProxyError;
 use super::hop_by_hop;
 use super::line::Line;
 use super::pool::Watch;
 use super::request_body::{BodyWatch, WatchedBody};
 use super::request_head::Rewrite;
+use super::survey::{Field, Survey};
 use super::target::{self, UpstreamTarget};
 use super::upgrade::Wanted;
 use super::upstream_tls::UnusableUpstream;
@@ -61,6 +63,12 @@ pub struct Outbound<'a> {
     pub body: Incoming,
     /// What the upstream learns of the person; absent on public lanes.
     pub identity: Option<&'a ReadyHeaders>,
+}
+
+/// The head of an answer, and the connection that it came on.
+struct Answered {
+    response: Response<Incoming>,
+    line: Arc<Line>,
 }
 
 /// The door of the module.
@@ -120,13 +128,18 @@ impl Proxy {
         if permit.drops_cookies() {
             parts.headers.remove(header::COOKIE);
         }
-        let wanted = Wanted::read(&parts, !body.is_end_stream())?;
+        let there = Survey::of(&parts.headers, &self.scrub);
+        let wanted = if there.has(Field::UPGRADE) {
+            Wanted::read(&parts, !body.is_end_stream())?
+        } else {
+            None
+        };
         if wanted.is_some() && !permit.upgrade_allowed() {
             return Err(ProxyError::UpgradeRefused);
         }
-        let expects_continue =
-            hop_by_hop::has_token(&parts.headers, &header::EXPECT, b"100-continue");
-        let had_length = parts.headers.contains_key(header::CONTENT_LENGTH);
+        let expects_continue = there.has(Field::EXPECT)
+            && hop_by_hop::has_token(&parts.headers, &header::EXPECT, b"100-continue");
+        let had_length = there.has(Field::CONTENT_LENGTH);
         Rewrite {
             context,
             connection,
@@ -136,7 +149,7 @@ impl Proxy {
             stripped: target.stripped.as_ref(),
             identity,
         }
-        .apply(&mut parts.headers);
+        .apply(&mut parts.headers, there);
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(judged.path_and_query.clone());
         if let Some(wanted) = wanted {
@@ -157,7 +170,7 @@ impl Proxy {
             });
         }
         let response = exchange(target, request, watch.as_ref()).await?;
-        Ok(self.rewritten(response))
+        self.received(response)
     }
 
     /// Frames the request anew: an exact length, or chunked.
@@ -194,8 +207,30 @@ impl Proxy {
         Ok((Body::watched(body), Some(watch)))
     }
 
-    fn rewritten(&self, response: Response<Incoming>) -> Response<Body> {
-        response::rewrite(response, &self.scrub, self.cookies, self.body_idle)
+    /// A response as the client may see it.
+    fn received(&self, answered: Answered) -> Result<Response<Body>, ProxyError> {
+        let Answered { response, line } = answered;
+        let there = Survey::of(response.headers(), &self.scrub);
+        // A stream ends when its response is dropped, and its connection,
+        // which others use, knows nothing of a single exchange.
+        let shared = response.version() == Version::HTTP_2;
+        if let Err(error) = response::judge(&response, there) {
+            if !shared {
+                line.end();
+            }
+            return Err(error);
+        }
+        if !shared {
+            line.response_began(response::is_event_stream(response.headers()));
+        }
+        let (scrub, cookies) = (&self.scrub, self.cookies);
+        Ok(response::rewrite(
+            response,
+            there,
+            scrub,
+            cookies,
+            self.body_idle,
+        ))
     }
 
     async fn upgrade(
@@ -220,8 +255,8 @@ impl Proxy {
         let (line, answer) = target.pool.send_fresh(request, watch).await?;
         let mut answer = answer.map_err(|error| failed(error, &line, None))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-            let answer = received(answer, &line)?;
-            return Ok(self.rewritten(answer));
+            let response = answer;
+            return self.received(Answered { response, line });
         }
         wanted.judge(answer.headers())?;
         let upstream = hyper::upgrade::on(&mut answer);
@@ -230,7 +265,8 @@ impl Proxy {
         let (mut parts, _) = answer.into_parts();
         parts.extensions.clear();
         parts.extensions.insert(closer);
-        response::clean(&mut parts.headers, &self.scrub, self.cookies);
+        let there = Survey::of(&parts.headers, &self.scrub);
+        response::clean(&mut parts.headers, there, &self.scrub, self.cookies);
         parts.headers.remove(header::CONTENT_LENGTH);
         wanted.announce(&mut parts.headers);
         Ok(Response::from_parts(parts, Body::Empty))
@@ -238,53 +274,44 @@ impl Proxy {
 }
 
 /// Sends once. A second time only if the first try was never written, or if
-/// the upstream closed an idle connection just then and the request has no
-/// body and no effect.
+/// the upstream closed the connection just then and the request has no body
+/// and is idempotent (RFC 9110 section 9.2.2).
 async fn exchange(
     target: &UpstreamTarget,
     request: Request<Body>,
     body: Option<&Arc<BodyWatch>>,
-) -> Result<Response<Incoming>, ProxyError> {
+) -> Result<Answered, ProxyError> {
     let watch = Watch {
         patience: target.patience,
         body,
-        repeatable: body.is_none() && request.method().is_safe(),
+        repeatable: body.is_none() && request.method().is_idempotent(),
         alone: false,
     };
     let sent = target.pool.send_pooled(request, watch);
     let request = match sent {
         Err(request) => request,
         Ok(sent) => match sent.answer.await {
-            Ok(response) => return received(response, &sent.line),
+            Ok(response) => {
+                let line = sent.line;
+                return Ok(Answered { response, line });
+            }
             Err(mut error) => match (error.take_request(), sent.copy) {
                 (Some(request), _) => request,
-                (None, Some(copy)) if !timed_out(&error, &sent.line) => copy.into(),
-                (None, _) => return Err(failed(error, &sent.line, body)),
+                (None, copy) => {
+                    let copy = copy.filter(|_| !timed_out(&error, &sent.line));
+                    match copy.and_then(Duplicate::again) {
+                        Some(request) => request,
+                        None => return Err(failed(error, &sent.line, body)),
+                    }
+                }
             },
         },
     };
     let (line, answer) = target.pool.send_fresh(request, watch).await?;
     match answer {
-        Ok(response) => received(response, &line),
+        Ok(response) => Ok(Answered { response, line }),
         Err(error) => Err(failed(error, &line, body)),
     }
-}
-
-fn received(response: Response<Incoming>, line: &Line) -> Result<Response<Incoming>, ProxyError> {
-    // A stream ends when its response is dropped, and its connection, which
-    // others use, knows nothing of a single exchange.
-    let shared = response.version() == Version::HTTP_2;
-    if let Err(error) = response::judge(&response) {
-        if !shared {
-            line.end();
-        }
-        return Err(error);
-    }
-    if shared {
-        return Ok(response);
-    }
-    line.response_began(response::is_event_stream(response.headers()));
-    Ok(response)
 }
 
 fn timed_out(error: &Unanswered, line: &Line) -> bool {

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, HeaderValue};
 
+use super::survey::{Field, Survey};
 use crate::base::header_names as names;
 use crate::listener::Connection;
 use crate::model::context::RequestContext;
@@ -21,6 +22,7 @@ pub(super) fn write(
     context: &RequestContext,
     connection: &Connection,
     host: &HeaderValue,
+    there: Survey,
 ) {
     let peer = if context.peer_addr == connection.address() {
         connection.address_text().clone()
@@ -34,13 +36,15 @@ pub(super) fn write(
     };
     if context.peer_trusted {
         continue_list(headers, &names::X_FORWARDED_FOR, &peer);
-        if headers.contains_key(FORWARDED) {
+        if there.has(Field::FORWARDED) {
             let own = element(context.peer_addr, context.scheme);
             continue_list(headers, &FORWARDED, &own);
         }
     } else {
         headers.insert(names::X_FORWARDED_FOR, peer);
-        headers.remove(FORWARDED);
+        if there.has(Field::FORWARDED) {
+            headers.remove(FORWARDED);
+        }
     }
     headers.insert(names::X_REAL_IP, client);
     headers.insert(

@@ -2,35 +2,36 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::survey::{Field, Survey};
 use crate::base::header_names as names;
 
 /// Removed from every message. Framing is rebuilt from the body itself.
-const OF_REQUESTS: [HeaderName; 10] = [
-    header::CONNECTION,
-    header::CONTENT_LENGTH,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    header::EXPECT,
-    header::PROXY_AUTHORIZATION,
-    names::KEEP_ALIVE,
-    names::PROXY_CONNECTION,
-    names::HTTP2_SETTINGS,
+static OF_REQUESTS: [(Field, HeaderName); 10] = [
+    (Field::CONNECTION, header::CONNECTION),
+    (Field::CONTENT_LENGTH, header::CONTENT_LENGTH),
+    (Field::TRANSFER_ENCODING, header::TRANSFER_ENCODING),
+    (Field::UPGRADE, header::UPGRADE),
+    (Field::TE, header::TE),
+    (Field::EXPECT, header::EXPECT),
+    (Field::PROXY_AUTHORIZATION, header::PROXY_AUTHORIZATION),
+    (Field::KEEP_ALIVE, names::KEEP_ALIVE),
+    (Field::PROXY_CONNECTION, names::PROXY_CONNECTION),
+    (Field::HTTP2_SETTINGS, names::HTTP2_SETTINGS),
 ];
 
-const OF_RESPONSES: [HeaderName; 7] = [
-    header::CONNECTION,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-    header::TE,
-    header::PROXY_AUTHENTICATE,
-    names::KEEP_ALIVE,
-    names::PROXY_CONNECTION,
+static OF_RESPONSES: [(Field, HeaderName); 7] = [
+    (Field::CONNECTION, header::CONNECTION),
+    (Field::TRANSFER_ENCODING, header::TRANSFER_ENCODING),
+    (Field::UPGRADE, header::UPGRADE),
+    (Field::TE, header::TE),
+    (Field::PROXY_AUTHENTICATE, header::PROXY_AUTHENTICATE),
+    (Field::KEEP_ALIVE, names::KEEP_ALIVE),
+    (Field::PROXY_CONNECTION, names::PROXY_CONNECTION),
 ];
 
 /// Nominating one of these in `Connection` has no effect: they were judged,
 /// and the upstream has to see what was judged.
-const NEVER_NOMINATED: [HeaderName; 17] = [
+static NEVER_NOMINATED: [HeaderName; 17] = [
     header::HOST,
     header::COOKIE,
     header::SET_COOKIE,
@@ -50,35 +51,31 @@ const NEVER_NOMINATED: [HeaderName; 17] = [
     names::SEC_FETCH_SITE,
 ];
 
-/// First bytes of the names above, so that one look passes most fields over.
-fn may_be_hop_by_hop(name: &HeaderName) -> bool {
-    matches!(
-        name.as_str().as_bytes().first(),
-        Some(b'c' | b't' | b'u' | b'e' | b'p' | b'k' | b'h')
-    )
-}
-
 /// Run before identity is put in: a client cannot nominate what we add.
-pub(super) fn clean_request(headers: &mut HeaderMap) {
-    clean(headers, &OF_REQUESTS);
+pub(super) fn clean_request(headers: &mut HeaderMap, there: Survey) {
+    clean(headers, there, &OF_REQUESTS);
 }
 
 /// `Content-Length` stays: it frames the answer to HEAD, too.
-pub(super) fn clean_response(headers: &mut HeaderMap) {
-    clean(headers, &OF_RESPONSES);
+pub(super) fn clean_response(headers: &mut HeaderMap, there: Survey) {
+    clean(headers, there, &OF_RESPONSES);
 }
 
-fn clean(headers: &mut HeaderMap, fields: &[HeaderName]) {
-    for name in nominated(headers) {
-        headers.remove(&name);
+fn clean(headers: &mut HeaderMap, there: Survey, fields: &[(Field, HeaderName)]) {
+    if there.has(Field::CONNECTION) {
+        for name in nominated(headers) {
+            headers.remove(&name);
+        }
     }
-    while let Some(name) = headers
-        .keys()
-        .find(|name| may_be_hop_by_hop(name) && fields.contains(name))
-        .cloned()
-    {
-        headers.remove(&name);
+    for (field, name) in fields {
+        if there.has(*field) {
+            headers.remove(name);
+        }
     }
+}
+
+fn names(fields: &[(Field, HeaderName)]) -> impl Iterator<Item = &HeaderName> {
+    fields.iter().map(|(_, name)| name)
 }
 
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
@@ -110,26 +107,23 @@ pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &[u8]) -
 
 /// A trailer may not carry what a head decides (RFC 9110 section 6.5.1).
 pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
-    for name in OF_REQUESTS
-        .iter()
+    for name in names(&OF_REQUESTS)
         .chain(&NEVER_NOMINATED)
-        .chain(&OF_RESPONSES)
+        .chain(names(&OF_RESPONSES))
     {
         trailers.remove(name);
     }
 }
 
-/// The `Trailer` field announces only what [`clean_trailers`] and the scrub
+/// Of a head that has it, the `Trailer` field announces only what [`clean_trailers`] and the scrub
 /// list would let through; hyper sends no trailer that is not announced.
 pub(super) fn announce_trailers(headers: &mut HeaderMap, removes: impl Fn(&HeaderName) -> bool) {
-    if !headers.contains_key(header::TRAILER) {
-        return;
-    }
     let kept: Vec<&str> = tokens(headers, &header::TRAILER)
         .filter_map(|token| {
             let name = HeaderName::from_bytes(token).ok()?;
-            let refused = OF_REQUESTS.contains(&name)
-                || OF_RESPONSES.contains(&name)
+            let refused = names(&OF_REQUESTS)
+                .chain(names(&OF_RESPONSES))
+                .any(|known| *known == name)
                 || NEVER_NOMINATED.contains(&name)
                 || removes(&name);
             if refused {
@@ -149,11 +143,21 @@ pub(super) fn announce_trailers(headers: &mut HeaderMap, removes: impl Fn(&Heade
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity_headers::ScrubList;
+
+    fn survey(headers: &HeaderMap) -> Survey {
+        Survey::of(headers, &ScrubList::compile(&[]))
+    }
 
     #[test]
-    fn the_first_byte_test_covers_every_name() {
-        for name in OF_REQUESTS.iter().chain(&OF_RESPONSES) {
-            assert!(may_be_hop_by_hop(name), "{name}");
+    fn every_name_is_found_and_removed() {
+        for (field, name) in OF_REQUESTS.iter().chain(&OF_RESPONSES) {
+            let mut headers = HeaderMap::new();
+            headers.append(name.clone(), "1".parse().unwrap());
+            let there = survey(&headers);
+            assert!(there.has(*field), "{name}");
+            clean(&mut headers, there, &[(*field, name.clone())]);
+            assert!(headers.is_empty(), "{name}");
         }
     }
 
@@ -177,7 +181,8 @@ mod tests {
         ] {
             headers.append(name, "1".parse().unwrap());
         }
-        clean_request(&mut headers);
+        let there = survey(&headers);
+        clean_request(&mut headers, there);
         assert_eq!(headers.len(), 4);
         assert!(!headers.contains_key("x-own"));
     }

@@ -6,6 +6,7 @@
 
 mod clear_site_data;
 mod connect;
+mod duplicate;
 mod error;
 mod forward;
 mod forwarded;
@@ -18,6 +19,7 @@ mod request_body;
 mod request_head;
 mod response;
 mod sender;
+mod survey;
 mod target;
 #[cfg(test)]
 mod tests;

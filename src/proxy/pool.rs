@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::Request;
 use hyper::client::conn::http1;
 
 use tokio::sync::Semaphore;
 
 use super::connect::{Dialer, Protocol};
+use super::duplicate::Duplicate;
 use super::error::ProxyError;
 use super::health::Health;
 use super::line::{Line, SWEEP, UpstreamIo, sweeps};
@@ -109,33 +110,6 @@ pub(super) struct Sent<F> {
     pub(super) copy: Option<Duplicate>,
 }
 
-/// The parts of a request that may be sent a second time.
-pub(super) struct Duplicate {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Duplicate {
-    fn of(request: &Request<Body>) -> Self {
-        Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        }
-    }
-}
-
-impl From<Duplicate> for Request<Body> {
-    fn from(copy: Duplicate) -> Self {
-        let mut request = Self::new(Body::Empty);
-        *request.method_mut() = copy.method;
-        *request.uri_mut() = copy.uri;
-        *request.headers_mut() = copy.headers;
-        request
-    }
-}
-
 /// A place among the open connections.
 struct Place(Arc<Pool>);
 
@@ -151,7 +125,7 @@ pub(super) struct Watch<'a> {
     /// How long the head of the response may take, in sweeps.
     pub(super) patience: u32,
     pub(super) body: Option<&'a Arc<BodyWatch>>,
-    /// Has no body and no effect.
+    /// Has no body, and a second time has no further effect.
     pub(super) repeatable: bool,
     /// The connection becomes a tunnel: never one that others share.
     pub(super) alone: bool,

@@ -3,6 +3,8 @@
 use http::header::{self, HeaderMap, HeaderValue};
 
 use super::forward::{CookieField, CookieFilter};
+use super::hop_by_hop::has_token;
+use super::survey::{Field, Survey};
 use super::{forwarded, hop_by_hop};
 use crate::base::header_names as names;
 use crate::identity_headers::{ReadyHeaders, ScrubList};
@@ -26,19 +28,33 @@ pub(super) struct Rewrite<'a> {
 impl Rewrite<'_> {
     /// The order matters: what belongs to the connection goes first, then
     /// what a client may not say, and only then comes what we say.
-    pub(super) fn apply(&self, headers: &mut HeaderMap) {
-        let trailers = hop_by_hop::has_token(headers, &header::TE, b"trailers");
-        let host = host(headers, &self.context.target.authority);
-        hop_by_hop::clean_request(headers);
-        self.scrub.scrub(headers);
-        hop_by_hop::announce_trailers(headers, |name| self.scrub.removes(name));
-        strip_cookies(headers, self.cookies);
-        forwarded::write(headers, self.context, self.connection, &host);
+    pub(super) fn apply(&self, headers: &mut HeaderMap, there: Survey) {
+        let trailers = there.has(Field::TE) && has_token(headers, &header::TE, b"trailers");
+        let (host, is_sent) = host(headers, &self.context.target.authority);
+        hop_by_hop::clean_request(headers, there);
+        if there.has(Field::FOREIGN) {
+            self.scrub.scrub(headers);
+        }
+        if there.has(Field::TRAILER) {
+            hop_by_hop::announce_trailers(headers, |name| self.scrub.removes(name));
+        }
+        if there.has(Field::COOKIE) {
+            strip_cookies(headers, self.cookies);
+        }
+        let (context, connection) = (self.context, self.connection);
+        forwarded::write(headers, context, connection, &host, there);
         if let Some(prefix) = self.stripped {
             headers.insert(names::X_FORWARDED_PREFIX, prefix.clone());
         }
-        let host = self.own_host.cloned().unwrap_or(host);
-        headers.insert(header::HOST, host);
+        match self.own_host {
+            Some(own) => {
+                headers.insert(header::HOST, own.clone());
+            }
+            None if is_sent => {}
+            None => {
+                headers.insert(header::HOST, host);
+            }
+        }
         if trailers {
             headers.insert(header::TE, HeaderValue::from_static("trailers"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("te"));
@@ -49,26 +65,39 @@ impl Rewrite<'_> {
     }
 }
 
-/// The authority that was judged, and nothing else. The client's own bytes
-/// serve where they say the same.
-fn host(headers: &HeaderMap, authority: &Authority) -> HeaderValue {
+/// The authority that was judged, and nothing else; whether the head has it
+/// like that. The client's own bytes serve where they say the same.
+fn host(headers: &HeaderMap, authority: &Authority) -> (HeaderValue, bool) {
     let mut sent = headers.get_all(header::HOST).into_iter();
-    if let (Some(host), None, None) = (sent.next(), sent.next(), authority.port)
-        && host.as_bytes() == authority.host.as_bytes()
+    if let (Some(host), None) = (sent.next(), sent.next())
+        && is_spelt(host.as_bytes(), authority)
     {
-        return host.clone();
+        return (host.clone(), true);
     }
-    HeaderValue::from_str(&authority.to_string())
-        .expect("an authority is ASCII without control characters")
+    let host = HeaderValue::from_str(&authority.to_string())
+        .expect("an authority is ASCII without control characters");
+    (host, false)
+}
+
+fn is_spelt(text: &[u8], authority: &Authority) -> bool {
+    let Some(rest) = text.strip_prefix(authority.host.as_bytes()) else {
+        return false;
+    };
+    match authority.port {
+        None => rest.is_empty(),
+        Some(port) => {
+            let mut digits = itoa::Buffer::new();
+            rest.split_first() == Some((&b':', digits.format(port).as_bytes()))
+        }
+    }
 }
 
 /// Cookies of the application pass byte for byte and in order.
 fn strip_cookies(headers: &mut HeaderMap, cookies: CookieFilter) {
-    let Some(first) = headers.get(header::COOKIE) else {
-        return;
-    };
-    let single = headers.get_all(header::COOKIE).iter().count() == 1;
-    if single && matches!((cookies.strip)(first.as_bytes()), CookieField::Unchanged) {
+    let mut fields = headers.get_all(header::COOKIE).into_iter();
+    if let (Some(only), None) = (fields.next(), fields.next())
+        && matches!((cookies.strip)(only.as_bytes()), CookieField::Unchanged)
+    {
         return;
     }
     let kept: Vec<HeaderValue> = headers

@@ -17,6 +17,7 @@ use super::clear_site_data;
 use super::error::ProxyError;
 use super::forward::CookieFilter;
 use super::hop_by_hop;
+use super::survey::{Field, Survey};
 use crate::base::body::{Body, BoxError};
 use crate::identity_headers::ScrubList;
 
@@ -36,13 +37,13 @@ fn may_be_silent(headers: &HeaderMap) -> bool {
 }
 
 /// A response that two readers could frame differently is refused.
-pub(super) fn judge(response: &Response<Incoming>) -> Result<(), ProxyError> {
+pub(super) fn judge(response: &Response<Incoming>, there: Survey) -> Result<(), ProxyError> {
     let headers = response.headers();
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::Ambiguous("101 that nobody asked for"));
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
-        if headers.contains_key(header::CONTENT_LENGTH) {
+    if there.has(Field::TRANSFER_ENCODING) {
+        if there.has(Field::CONTENT_LENGTH) {
             return Err(ProxyError::Ambiguous(
                 "Content-Length beside Transfer-Encoding",
             ));
@@ -55,11 +56,13 @@ pub(super) fn judge(response: &Response<Incoming>) -> Result<(), ProxyError> {
             return Err(ProxyError::Ambiguous("Transfer-Encoding beyond chunked"));
         }
     }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    if let (Some(first), Some(second)) = (lengths.next(), lengths.next())
-        && first != second
-    {
-        return Err(ProxyError::Ambiguous("several Content-Length"));
+    if there.has(Field::CONTENT_LENGTH) {
+        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+        if let (Some(first), Some(second)) = (lengths.next(), lengths.next())
+            && first != second
+        {
+            return Err(ProxyError::Ambiguous("several Content-Length"));
+        }
     }
     Ok(())
 }
@@ -69,6 +72,7 @@ pub(super) fn judge(response: &Response<Incoming>) -> Result<(), ProxyError> {
 /// may send nothing; of an HTTP/1.1 connection the sweep knows that.
 pub(super) fn rewrite(
     response: Response<Incoming>,
+    there: Survey,
     scrub: &Arc<ScrubList>,
     cookies: CookieFilter,
     silence: Duration,
@@ -78,14 +82,13 @@ pub(super) fn rewrite(
     let multiplexed = parts.version == Version::HTTP_2;
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
-    clean(headers, scrub, cookies);
-    if let Some(length) = headers.get(header::CONTENT_LENGTH).cloned() {
-        // Several equal lengths become one.
-        headers.insert(header::CONTENT_LENGTH, length);
+    clean(headers, there, scrub, cookies);
+    if there.has(Field::CONTENT_LENGTH) {
+        one_length(headers);
     }
     let trailers = multiplexed && !body.is_end_stream();
     let silence = (multiplexed && !may_be_silent(headers)).then_some(silence);
-    let body = if trailers || headers.contains_key(header::TRAILER) {
+    let body = if trailers || there.has(Field::TRAILER) {
         Body::watched(WatchedBody {
             inner: body,
             scrub: scrub.clone(),
@@ -98,11 +101,37 @@ pub(super) fn rewrite(
     Response::from_parts(parts, body)
 }
 
-pub(super) fn clean(headers: &mut HeaderMap, scrub: &ScrubList, cookies: CookieFilter) {
-    hop_by_hop::clean_response(headers);
-    scrub.scrub(headers);
-    hop_by_hop::announce_trailers(headers, |name| scrub.removes(name));
-    clear_site_data::spare_cookies(headers);
+/// Several equal lengths become one.
+fn one_length(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let (Some(length), Some(_)) = (lengths.next(), lengths.next()) {
+        let length = length.clone();
+        headers.insert(header::CONTENT_LENGTH, length);
+    }
+}
+
+pub(super) fn clean(
+    headers: &mut HeaderMap,
+    there: Survey,
+    scrub: &ScrubList,
+    cookies: CookieFilter,
+) {
+    hop_by_hop::clean_response(headers, there);
+    if there.has(Field::FOREIGN) {
+        scrub.scrub(headers);
+    }
+    if there.has(Field::TRAILER) {
+        hop_by_hop::announce_trailers(headers, |name| scrub.removes(name));
+    }
+    if there.has(Field::CLEAR_SITE_DATA) {
+        clear_site_data::spare_cookies(headers);
+    }
+    if there.has(Field::SET_COOKIE) {
+        spare_our_cookies(headers, cookies);
+    }
+}
+
+fn spare_our_cookies(headers: &mut HeaderMap, cookies: CookieFilter) {
     let plants = headers
         .get_all(header::SET_COOKIE)
         .iter()

@@ -23,6 +23,8 @@ mod classification;
 #[cfg(test)]
 mod clock;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod disk;
 #[cfg(test)]
 mod domain_scope;

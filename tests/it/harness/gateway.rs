@@ -446,6 +446,16 @@ impl Gateway {
         self.process.peak_memory()
     }
 
+    /// The memory that it has in use, in bytes (Linux).
+    pub fn memory(&self) -> usize {
+        self.process.memory()
+    }
+
+    /// How many files and sockets it has open (Linux).
+    pub fn open_files(&self) -> usize {
+        self.process.open_files()
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();

@@ -80,11 +80,26 @@ impl Process {
 
     /// The most memory that it ever had in use, in bytes (Linux).
     pub fn peak_memory(&self) -> usize {
+        self.memory_as("VmHWM:")
+    }
+
+    /// The memory that it has in use, in bytes (Linux).
+    pub fn memory(&self) -> usize {
+        self.memory_as("VmRSS:")
+    }
+
+    fn memory_as(&self, word: &str) -> usize {
         let path = format!("/proc/{}/status", self.child.id());
         let text = std::fs::read_to_string(path).expect("its status");
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = text.lines().find_map(|line| line.strip_prefix(word));
         let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
-        kibibytes.expect("VmHWM in kB") * 1024
+        kibibytes.expect("a number of kB") * 1024
+    }
+
+    /// How many files and sockets it has open (Linux).
+    pub fn open_files(&self) -> usize {
+        let path = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(path).expect("its files").count()
     }
 
     /// `kill -9`, and waits until the system has buried it.
