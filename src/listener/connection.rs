@@ -21,6 +21,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::admission::Seat;
 use super::io::ClientIo;
 use super::pulse::{Pulse, Stage};
+use super::rest;
 use super::streams::{Reader, Streams};
 use super::tunnels::Tunnels;
 use crate::base::body::{Body, BoxError};
@@ -139,7 +140,7 @@ impl Protocols {
 
 /// Serves one HTTP/1.1 connection to its end.
 pub(super) fn serve<H, S>(
-    protocols: &Protocols,
+    protocols: &Arc<Protocols>,
     handler: Arc<H>,
     connection: Connection,
     stream: S,
@@ -158,13 +159,7 @@ where
     });
     let service = service_fn(move |request| answer(served.clone(), request));
     let io = ClientIo::new(stream, pulse.clone(), seat);
-    let connection = protocols
-        .http1
-        .serve_connection(io, service)
-        .with_upgrades();
-    drive(connection, pulse, Stage::Graceful, |connection| {
-        connection.graceful_shutdown();
-    })
+    rest::keep(protocols.clone(), io, service, pulse)
 }
 
 /// Serves one HTTP/2 connection to its end.
@@ -191,33 +186,21 @@ where
     let service = service_fn(move |request| answer_stream(served.clone(), most, request));
     let io = ClientIo::new(stream, pulse.clone(), seat);
     let connection = protocols.http2.serve_connection(io, service);
-    // GOAWAY tells clients at once; what is under way goes on.
-    drive(connection, pulse, Stage::Closing, |connection| {
-        connection.graceful_shutdown();
-    })
-}
-
-/// Polls a connection to its end. When the drain has come as far as `when`,
-/// it is wound down.
-async fn drive<C: Future>(
-    connection: C,
-    pulse: Arc<Pulse>,
-    when: Stage,
-    wind_down: impl Fn(Pin<&mut C>) + Send,
-) {
-    let mut connection = std::pin::pin!(connection);
-    let mut told = false;
-    std::future::poll_fn(|cx| {
-        pulse.watch(cx.waker());
-        if !told && pulse.stage() >= when as u8 {
-            told = true;
-            wind_down(connection.as_mut());
-        }
-        // A connection that breaks is the client's affair; the request on it
-        // was answered or is dropped.
-        connection.as_mut().poll(cx).map(|_| ())
-    })
-    .await;
+    async move {
+        let mut connection = std::pin::pin!(connection);
+        let mut told = false;
+        std::future::poll_fn(|cx| {
+            pulse.watch(cx.waker());
+            // GOAWAY tells clients at once; what is under way goes on.
+            if !told && pulse.stage() >= Stage::Closing as u8 {
+                told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+            // A connection that breaks is the client's affair.
+            connection.as_mut().poll(cx).map(|_| ())
+        })
+        .await;
+    }
 }
 
 /// An HTTP/2 request in the form in which everybody behind this line reads
@@ -227,7 +210,7 @@ async fn answer_stream<H: Handler>(
     most_headers: usize,
     mut request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
-    let under_way = UnderWay::on(&served.pulse);
+    let under_way = UnderWay::on(&served.pulse, &request);
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     // A refusal of the client's own making: there is no context for a page.
@@ -273,7 +256,7 @@ async fn answer<H: Handler>(
     served: Arc<Served<H>>,
     request: Request<Incoming>,
 ) -> Result<Response<Outgoing>, Infallible> {
-    let under_way = UnderWay::on(&served.pulse);
+    let under_way = UnderWay::on(&served.pulse, &request);
     let mut response = served.handler.handle(&served.connection, request).await;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         served.pulse.upgraded();
@@ -293,8 +276,8 @@ async fn answer<H: Handler>(
 struct UnderWay(Arc<Pulse>);
 
 impl UnderWay {
-    fn on(pulse: &Arc<Pulse>) -> Self {
-        pulse.request_began();
+    fn on(pulse: &Arc<Pulse>, request: &Request<Incoming>) -> Self {
+        pulse.request_began(!request.body().is_end_stream());
         Self(pulse.clone())
     }
 }
@@ -307,7 +290,7 @@ impl Drop for UnderWay {
 
 /// A response body that tells the pulse when it is over, and whoever keeps the
 /// time of its stream who waits for whom.
-struct Outgoing {
+pub(super) struct Outgoing {
     body: Body,
     /// Of a stream; of an HTTP/1.1 connection the sweep knows it.
     reader: Option<Arc<Reader>>,

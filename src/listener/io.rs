@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
@@ -14,6 +15,8 @@ use super::pulse::Pulse;
 
 pub(super) struct ClientIo<S> {
     inner: TokioIo<S>,
+    /// Read before, and not used.
+    ahead: Bytes,
     pulse: Arc<Pulse>,
     _seat: Seat,
 }
@@ -22,9 +25,19 @@ impl<S> ClientIo<S> {
     pub(super) fn new(stream: S, pulse: Arc<Pulse>, seat: Seat) -> Self {
         Self {
             inner: TokioIo::new(stream),
+            ahead: Bytes::new(),
             pulse,
             _seat: seat,
         }
+    }
+
+    /// The next bytes to be read.
+    pub(super) fn put_back(&mut self, bytes: Bytes) {
+        self.ahead = if self.ahead.is_empty() {
+            bytes
+        } else {
+            [bytes, std::mem::take(&mut self.ahead)].concat().into()
+        };
     }
 
     fn noted(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -44,8 +57,14 @@ where
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if !self.ahead.is_empty() {
+            let now = self.ahead.len().min(buffer.remaining());
+            buffer.put_slice(&self.ahead.split_to(now));
+            self.pulse.bytes_read();
+            return Poll::Ready(Ok(()));
+        }
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
         if result.is_ready() {
             self.pulse.bytes_read();
@@ -73,6 +92,7 @@ where
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.pulse.ending();
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 

@@ -10,6 +10,7 @@ mod bind;
 mod connection;
 mod io;
 mod pulse;
+mod rest;
 mod serve;
 mod spawner;
 mod streams;

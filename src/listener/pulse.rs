@@ -14,6 +14,9 @@ use tokio::task::AbortHandle;
 /// How often a worker looks at its connections.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
+/// How many sweeps a connection is idle before it gives its buffers back.
+pub(super) const REST_AFTER: u32 = 2;
+
 /// No request is under way.
 const WAITING: u8 = 0;
 /// The first bytes of a head have come, the end of it has not.
@@ -60,6 +63,11 @@ pub(super) struct Pulse {
     /// Requests under way, of a multiplexed connection.
     streams: AtomicU32,
     write_blocked: AtomicBool,
+    /// The last request had a body, or the socket is being shut: nothing but
+    /// hyper knows how far that is.
+    restless: AtomicBool,
+    /// The sweep found it idle for long enough.
+    tired: AtomicBool,
     stage: AtomicU8,
     waker: AtomicWaker,
     abort: OnceLock<AbortHandle>,
@@ -78,12 +86,33 @@ impl Pulse {
         self.phase.store(MULTIPLEXED, Relaxed);
     }
 
-    pub(super) fn request_began(&self) {
+    pub(super) fn request_began(&self, has_body: bool) {
         if self.phase.load(Relaxed) == MULTIPLEXED {
             self.streams.fetch_add(1, Relaxed);
         } else {
             self.phase.store(BUSY, Relaxed);
+            self.restless.store(has_body, Relaxed);
         }
+    }
+
+    /// The socket is being shut.
+    pub(super) fn ending(&self) {
+        self.restless.store(true, Relaxed);
+    }
+
+    /// Whether nothing is under way: no head, no request, no answer, and
+    /// nothing that waits to be written.
+    fn is_idle(&self) -> bool {
+        self.phase.load(Relaxed) == WAITING
+            && !self.write_blocked.load(Relaxed)
+            && !self.restless.load(Relaxed)
+    }
+
+    /// Asked by the connection itself after it did what there was to do, so
+    /// that what the sweep saw is still true, or is not. True at most once
+    /// for each time that it falls idle.
+    pub(super) fn takes_a_rest(&self) -> bool {
+        self.tired.load(Relaxed) && self.tired.swap(false, Relaxed) && self.is_idle()
     }
 
     /// The response was handed over whole, or dropped.
@@ -119,6 +148,11 @@ impl Pulse {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_tired(&self) -> bool {
+        self.tired.load(Relaxed)
+    }
+
     /// One sweep. Ends the connection that is over its bound.
     pub(super) fn sweep(&self, bounds: Bounds) {
         let age = self.age.fetch_add(1, Relaxed);
@@ -137,6 +171,9 @@ impl Pulse {
         };
         if age >= bound {
             self.end();
+        } else if age == REST_AFTER && self.is_idle() {
+            self.tired.store(true, Relaxed);
+            self.waker.wake();
         }
     }
 

@@ -97,7 +97,7 @@ impl Bound {
                 .map_err(ListenError::Workers)?;
             let worker = Worker {
                 handler: handler.clone(),
-                protocols: Protocols::new(limits),
+                protocols: Arc::new(Protocols::new(limits)),
                 tls: settings.tls.clone(),
                 bounds: Bounds {
                     head: sweeps(limits.head_timeout),

@@ -49,7 +49,7 @@ pub(super) enum ClientSocket {
 
 pub(super) struct Worker<H> {
     pub(super) handler: Arc<H>,
-    pub(super) protocols: Protocols,
+    pub(super) protocols: Arc<Protocols>,
     pub(super) tls: Option<Tls>,
     pub(super) bounds: Bounds,
     pub(super) spawner: Spawner,
@@ -145,7 +145,7 @@ impl<H: Handler> Worker<H> {
         let (protocols, handler) = (self.protocols.clone(), self.handler.clone());
         let at_work = pulse.clone();
         let served = async move {
-            let agreed = match tls.shake_hands(stream).await {
+            let agreed = match Box::pin(tls.shake_hands(stream)).await {
                 Ok(agreed) => agreed,
                 Err(error) => {
                     // Scanners do this all day.

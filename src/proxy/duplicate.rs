@@ -10,8 +10,9 @@ use http::{Method, Request, Uri};
 
 use crate::base::body::Body;
 
-/// Larger than the heads of most requests.
-const USUAL: usize = 1536;
+/// Larger than most heads, and small enough for the allocator to have it at
+/// hand.
+const USUAL: usize = 1000;
 
 /// The head of a request that has no body and may be sent a second time.
 pub(super) struct Duplicate {

@@ -1,0 +1,296 @@
+//! A client connection between its requests.
+//!
+//! What hyper keeps for one (buffers, the room of the request under way) is
+//! more than ten times what is needed to wait. So a connection that has been
+//! idle for a few seconds gives all of it back, and only its socket waits;
+//! the next bytes wake it up again.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBuf, Write};
+use hyper::server::conn::http1::UpgradeableConnection;
+use hyper::service::HttpService;
+
+use super::connection::{Outgoing, Protocols};
+use super::io::ClientIo;
+use super::pulse::{Pulse, Stage};
+
+/// More than the heads of most requests.
+const FIRST_READ: usize = 4096;
+
+/// A service of hyper that answers with our bodies.
+pub(super) trait Answers:
+    HttpService<Incoming, ResBody = Outgoing, Error = Infallible, Future: Send> + Unpin + Send
+{
+}
+
+impl<T> Answers for T where
+    T: HttpService<Incoming, ResBody = Outgoing, Error = Infallible, Future: Send> + Unpin + Send
+{
+}
+
+/// Keeps an HTTP/1.1 connection to its end.
+pub(super) async fn keep<S, A>(
+    protocols: Arc<Protocols>,
+    mut io: ClientIo<S>,
+    mut answers: A,
+    pulse: Arc<Pulse>,
+) where
+    A: Answers,
+    ClientIo<S>: Read + Write + Unpin + Send + 'static,
+{
+    loop {
+        let connection = protocols.http1.serve_connection(io, answers);
+        let mut connection = Box::new(connection.with_upgrades());
+        if !until_idle(&mut connection, &pulse).await {
+            return;
+        }
+        let Some(parts) = connection.into_parts() else {
+            return; // upgraded
+        };
+        (io, answers) = (parts.io, parts.service);
+        io.put_back(parts.read_buf);
+        if !until_bytes(&mut io, &pulse).await {
+            // As hyper ends an idle connection. Whether the client hears it
+            // is its own affair.
+            let _ = poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await;
+            return;
+        }
+    }
+}
+
+/// Serves requests. Whether the connection goes on after it became idle.
+async fn until_idle<S, A>(
+    connection: &mut UpgradeableConnection<ClientIo<S>, A>,
+    pulse: &Pulse,
+) -> bool
+where
+    A: Answers,
+    ClientIo<S>: Read + Write + Unpin + Send + 'static,
+{
+    let mut told = false;
+    poll_fn(|cx| {
+        pulse.watch(cx.waker());
+        if !told && pulse.stage() >= Stage::Graceful as u8 {
+            told = true;
+            Pin::new(&mut *connection).graceful_shutdown();
+        }
+        // A connection that breaks is the client's affair; the request on it
+        // was answered or is dropped.
+        if Pin::new(&mut *connection).poll(cx).is_ready() {
+            return Poll::Ready(false);
+        }
+        match pulse.takes_a_rest() {
+            true => Poll::Ready(true),
+            false => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Whether anything came; `false` at the end of the connection.
+async fn until_bytes<S>(io: &mut ClientIo<S>, pulse: &Pulse) -> bool
+where
+    ClientIo<S>: Read + Write + Unpin,
+{
+    poll_fn(|cx| {
+        pulse.watch(cx.waker());
+        if pulse.stage() >= Stage::Graceful as u8 {
+            return Poll::Ready(false);
+        }
+        // The end of the last answer may still stand inside TLS.
+        if let Poll::Ready(Err(_)) = Pin::new(&mut *io).poll_flush(cx) {
+            return Poll::Ready(false);
+        }
+        let mut room = [MaybeUninit::uninit(); FIRST_READ];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        match Pin::new(&mut *io).poll_read(cx, buffer.unfilled()) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(_)) => Poll::Ready(false),
+            Poll::Ready(Ok(())) => {
+                let read = Bytes::copy_from_slice(buffer.filled());
+                let came = !read.is_empty();
+                io.put_back(read);
+                Poll::Ready(came)
+            }
+        }
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{Request, Response};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::task::JoinHandle;
+
+    use super::super::admission::{Admission, Seat};
+    use super::super::connection::{self, Connection, Handler, PeerAddr};
+    use super::super::pulse::{Bounds, REST_AFTER};
+    use super::super::tunnels::Tunnels;
+    use super::super::worker::Post;
+    use super::*;
+    use crate::base::body::Body;
+    use crate::config::checked::Limits;
+
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const BOUNDS: Bounds = Bounds {
+        head: 1000,
+        keep_alive: 1000,
+        stalled: 1000,
+    };
+
+    /// Says which path was asked for.
+    struct Parrot;
+
+    impl Handler for Parrot {
+        async fn handle(&self, _: &Connection, request: Request<Incoming>) -> Response<Body> {
+            Response::new(Body::full(request.uri().path().to_owned()))
+        }
+    }
+
+    struct Rig {
+        client: DuplexStream,
+        pulse: Arc<Pulse>,
+        served: JoinHandle<()>,
+    }
+
+    impl Rig {
+        fn start() -> Self {
+            let (client, stream) = duplex(64 * 1024);
+            let pulse = Arc::new(Pulse::default());
+            let post = Post {
+                live: Default::default(),
+                empty: Default::default(),
+                mailbox: tokio::sync::mpsc::unbounded_channel().0,
+            };
+            let entry = Arc::new(Admission::new(1, 1, Vec::new())).enter(None);
+            let served = tokio::spawn(connection::serve(
+                &Arc::new(Protocols::new(&Limits::default())),
+                Arc::new(Parrot),
+                Connection::new(PeerAddr::Unix, Tunnels::default()),
+                stream,
+                pulse.clone(),
+                Seat::new(entry.unwrap(), Arc::new(post)),
+            ));
+            Self {
+                client,
+                pulse,
+                served,
+            }
+        }
+
+        async fn say(&mut self, text: &str) {
+            self.client.write_all(text.as_bytes()).await.unwrap();
+        }
+
+        async fn hears(&mut self, path: &str) {
+            let mut answer = String::new();
+            while !answer.ends_with(path) {
+                let mut piece = [0; 1024];
+                let read = tokio::time::timeout(PATIENCE, self.client.read(&mut piece));
+                let read = read.await.unwrap_or_else(|_| panic!("only {answer:?}"));
+                let read = read.unwrap();
+                assert!(read > 0, "the end after {answer:?}");
+                answer += std::str::from_utf8(&piece[..read]).unwrap();
+            }
+            assert!(answer.contains(" 200 OK"), "{answer}");
+        }
+
+        /// Idle for long enough. Whether it rests now.
+        async fn time_passes(&self) -> bool {
+            for _ in 0..=REST_AFTER {
+                self.pulse.sweep(BOUNDS);
+            }
+            let was_tired = self.pulse.is_tired();
+            let rests = async {
+                while self.pulse.is_tired() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, rests).await.unwrap();
+            was_tired
+        }
+    }
+
+    fn get(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_rests_goes_on_where_it_was() {
+        let mut rig = Rig::start();
+        assert!(rig.time_passes().await, "before its first request, too");
+        for path in ["/1", "/2", "/3"] {
+            rig.say(&get(path)).await;
+            rig.hears(path).await;
+            assert!(rig.time_passes().await);
+        }
+        // A head that comes in pieces, and is longer than the first look.
+        let long = format!("GET /4 HTTP/1.1\r\nHost: a\r\nX: {}", "x".repeat(9000));
+        for piece in ["G", long[1..].trim_end_matches("xx"), "xx\r\n", "\r\n"] {
+            rig.say(piece).await;
+            tokio::task::yield_now().await;
+        }
+        rig.hears("/4").await;
+    }
+
+    #[tokio::test]
+    async fn what_was_read_beyond_a_request_is_kept() {
+        let mut rig = Rig::start();
+        let second = get("/2");
+        let (first, rest) = second.split_at(9);
+        rig.say(&(get("/1") + first)).await;
+        rig.hears("/1").await;
+        rig.time_passes().await;
+        rig.say(rest).await;
+        rig.hears("/2").await;
+        rig.say(&(get("/3") + &get("/4"))).await;
+        rig.hears("/4").await;
+    }
+
+    #[tokio::test]
+    async fn nothing_rests_after_a_body_or_while_a_head_comes() {
+        let mut rig = Rig::start();
+        rig.say("POST /1 HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n")
+            .await;
+        rig.hears("/1").await;
+        assert!(!rig.time_passes().await);
+        let mut rig = Rig::start();
+        rig.say("GET /1 HTTP/1.1\r\n").await;
+        tokio::task::yield_now().await;
+        assert!(!rig.time_passes().await);
+    }
+
+    #[tokio::test]
+    async fn a_resting_connection_ends_with_its_client_and_with_the_drain() {
+        let rig = Rig::start();
+        assert!(rig.time_passes().await);
+        drop(rig.client);
+        tokio::time::timeout(PATIENCE, rig.served)
+            .await
+            .unwrap()
+            .unwrap();
+        let mut rig = Rig::start();
+        assert!(rig.time_passes().await);
+        rig.pulse.set_stage(Stage::Closing);
+        rig.say(&get("/1")).await;
+        rig.hears("/1").await;
+        let rig = Rig::start();
+        assert!(rig.time_passes().await);
+        rig.pulse.set_stage(Stage::Graceful);
+        tokio::time::timeout(PATIENCE, rig.served)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+}
