@@ -142,6 +142,7 @@ async fn row_1_8_what_redis_does_not_keep_is_told() {
     assert!(status.success(), "{text}");
     for said in [
         "it takes writes and gives them back",
+        "it tells of changes",
         "look   it evicts sessions when memory is full (allkeys-lru)",
         "set maxmemory-policy noeviction",
         "look   sessions do not survive its restart",
@@ -149,6 +150,26 @@ async fn row_1_8_what_redis_does_not_keep_is_told() {
     ] {
         assert!(text.contains(said), "{said}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn row_1_8_a_user_that_may_not_hear_of_changes_is_told() {
+    let name = "row_1_8_a_user_that_may_not_hear_of_changes_is_told";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    let redis = Redis::with_access_list().await;
+    let scene = Scene::with("oidc-plain", |plan| {
+        plan.redis(&redis.lines_of_access_list())
+    })
+    .await;
+    let said = ["look   it does not tell of changes", "+client|tracking"];
+    let (status, text) = scene.gateway.plan().ends(&LIVE).await;
+    assert!(status.success() && !text.contains(said[0]), "{text}");
+    redis.allow("-client|tracking").await;
+    let (status, text) = scene.gateway.plan().ends(&LIVE).await;
+    assert!(status.success(), "{text}");
+    assert!(said.iter().all(|said| text.contains(said)), "{text}");
 }
 
 /// A provider behind TLS that says nothing; enough to look at its certificate.

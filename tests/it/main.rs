@@ -17,6 +17,8 @@ mod browser_pages;
 #[cfg(test)]
 mod callback_attacks;
 #[cfg(test)]
+mod changes_told;
+#[cfg(test)]
 mod check_live;
 #[cfg(test)]
 mod classification;

@@ -133,6 +133,16 @@ fn lasting(facts: &Facts) -> Vec<Answer> {
             "see that appendonly is yes",
         )),
     }
+    match &facts.tells_changes {
+        Some(Ok(())) => answers.push(Answer::good(
+            "it tells of changes, so sessions in use are not read again and again",
+        )),
+        Some(Err(why)) => answers.push(Answer::doubtful(
+            format!("it does not tell of changes, so each request reads it: {why}"),
+            "allow the user of redis.username the command CLIENT TRACKING (+client|tracking)",
+        )),
+        None => {}
+    }
     answers
 }
 
@@ -165,14 +175,16 @@ mod tests {
                 server: "redis 7.0.15".into(),
                 eviction: eviction.map(str::to_owned),
                 persistent,
+                tells_changes: Some(Err("NOPERM".into())),
             };
             let answers = lasting(&facts);
             answers.iter().map(|one| one.verdict).collect::<Vec<_>>()
         };
         use Verdict::{Doubtful, Good};
-        assert_eq!(verdicts(Some("noeviction"), Some(true)), [Good; 3]);
+        let lasts = verdicts(Some("noeviction"), Some(true));
+        assert_eq!(lasts, [Good, Good, Good, Doubtful]);
         let evicting = verdicts(Some("allkeys-lru"), Some(false));
-        assert_eq!(evicting, [Good, Doubtful, Doubtful]);
-        assert_eq!(verdicts(None, None), [Good, Doubtful, Doubtful]);
+        assert_eq!(evicting, [Good, Doubtful, Doubtful, Doubtful]);
+        assert_eq!(verdicts(None, None), [Good, Doubtful, Doubtful, Doubtful]);
     }
 }

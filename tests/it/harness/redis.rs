@@ -253,6 +253,12 @@ impl Redis {
         }
     }
 
+    /// Changes what the user of the access list may do.
+    pub async fn allow(&self, rule: &str) {
+        let words = ["ACL", "SETUSER", USER, rule];
+        command_as(self.address(), (USER, PASSWORD), &words).await;
+    }
+
     /// What the gateway reads as the password.
     pub fn hand_out(&self, password: &str) {
         std::fs::write(self.folder.path().join("password-of-gateway"), password).expect("file");

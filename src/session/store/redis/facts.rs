@@ -15,6 +15,9 @@ pub struct Facts {
     pub eviction: Option<String>,
     /// Whether anything outlives a restart; `None` where it is not told.
     pub persistent: Option<bool>,
+    /// Why it does not tell of changes, or that it does; `None` for a
+    /// cluster, of which nothing is told.
+    pub tells_changes: Option<Result<(), String>>,
 }
 
 impl RedisStore {
@@ -44,6 +47,7 @@ impl RedisStore {
         if let (Some(log), Some(save)) = (settings.get("appendonly"), settings.get("save")) {
             facts.persistent = Some(log == "yes" || !save.is_empty());
         }
+        facts.tells_changes = self.topology.tells_changes(&self.prefix).await;
         Ok(facts)
     }
 }

@@ -13,6 +13,7 @@ use super::dialer::{Address, Dialer};
 use super::link::Link;
 use super::live::{Answer, Lane};
 use super::source::{Sentinels, Source};
+use super::tracked::Tracked;
 use super::tracking::Tracking;
 use super::wire::Order;
 use crate::config::checked::{self, RedisPlace};
@@ -105,6 +106,19 @@ impl Topology {
             }
             Way::Cluster(_) => watchers.watching(UNTOLD_MAX_AGE),
         }
+    }
+
+    /// Whether it would tell, by a try; `None` for a cluster.
+    pub async fn tells_changes(&self, prefix: &str) -> Option<Result<(), String>> {
+        let Way::Link { link, .. } = &self.way else {
+            return None;
+        };
+        let Some(live) = link.follow().present() else {
+            return Some(Err("it is away".into()));
+        };
+        let nobody = Arc::default();
+        let tracked = Tracked::open(&self.dialer, &live, prefix, &nobody).await;
+        Some(tracked.map(drop).map_err(|error| error.to_string()))
     }
 
     /// `key` is one of those that the order names: they share a slot.

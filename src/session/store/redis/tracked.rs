@@ -36,12 +36,14 @@ const TOLD_WITHIN: Duration = Duration::from_millis(700);
 const TOKEN_TTL_MILLIS: u64 = 60_000;
 
 /// Why there is no such connection.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Unwatched {
     /// The server does not track, forbids us to ask for it, or tells nothing
     /// although it says that it would.
+    #[error("{0}")]
     Refused(String),
     /// It may work a moment later.
+    #[error(transparent)]
     Failed(StoreError),
 }
 
