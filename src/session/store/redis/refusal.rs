@@ -29,7 +29,7 @@ pub fn aftermath(error: &RedisError) -> Aftermath {
     if error.is_io_error() || error.is_connection_dropped() || error.is_unrecoverable_error() {
         return Aftermath::Broken;
     }
-    match error.code() {
+    match code(error) {
         Some("READONLY") => Aftermath::ReadOnly,
         Some(code) if REFUSING.contains(&code) => Aftermath::Refusing,
         _ if error.kind() == ErrorKind::AuthenticationFailed => Aftermath::Refusing,
@@ -37,10 +37,26 @@ pub fn aftermath(error: &RedisError) -> Aftermath {
     }
 }
 
+/// The first word of what the server says. Before Redis 7 that of a command
+/// in a script is wrapped in words about the script.
+fn code(error: &RedisError) -> Option<&str> {
+    let wrapped = error
+        .detail()
+        .filter(|detail| detail.starts_with("Error running script"))
+        .and_then(|detail| detail.rsplit_once("@user_script"));
+    match wrapped {
+        Some((_, said)) => said
+            .trim_start_matches(|letter: char| !letter.is_ascii_uppercase())
+            .split(' ')
+            .next(),
+        None => error.code(),
+    }
+}
+
 /// The library's messages name commands and addresses, never values.
 pub fn meaning(error: &RedisError) -> StoreError {
     let text = error.to_string();
-    match (error.code(), error.kind()) {
+    match (code(error), error.kind()) {
         (Some("NOAUTH" | "WRONGPASS" | "NOPERM"), _) | (_, ErrorKind::AuthenticationFailed) => {
             StoreError::Credentials(text)
         }
@@ -72,5 +88,40 @@ pub fn redirect(error: &RedisError) -> Option<Redirect> {
         ServerErrorKind::Ask => address().map(Redirect::Ask),
         ServerErrorKind::TryAgain => Some(Redirect::Again),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the server writes it.
+    fn said(line: &str) -> RedisError {
+        let value = ::redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
+        match value.and_then(::redis::Value::extract_error) {
+            Err(error) => error,
+            Ok(value) => panic!("{value:?}"),
+        }
+    }
+
+    #[test]
+    fn refusals_in_scripts_mean_the_same_before_redis_7() {
+        let script = "ERR Error running script (call to f_f43b): @user_script:3: ";
+        let full = "OOM command not allowed when used memory > 'maxmemory'.";
+        let replica = "READONLY You can't write against a read only replica.";
+        let other = "WRONGTYPE Operation against a key holding the wrong kind of value";
+        for wrapped in ["", "@user_script: 3: -"] {
+            let script = if wrapped.is_empty() { "" } else { script };
+            let error = |line: &str| said(&format!("{script}{wrapped}{line}"));
+            assert!(matches!(meaning(&error(full)), StoreError::Refused(_)));
+            assert_eq!(aftermath(&error(full)), Aftermath::Fine);
+            assert!(matches!(meaning(&error(replica)), StoreError::Refused(_)));
+            assert_eq!(aftermath(&error(replica)), Aftermath::ReadOnly);
+            assert!(matches!(meaning(&error(other)), StoreError::Corrupt(_)));
+        }
+        let plain = said(&format!("{script}{other}"));
+        assert!(matches!(meaning(&plain), StoreError::Corrupt(_)));
+        let odd = said(&format!("{script}attempt to index a nil value"));
+        assert!(matches!(meaning(&odd), StoreError::Unavailable(_)));
     }
 }
