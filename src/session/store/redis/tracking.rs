@@ -89,6 +89,7 @@ struct Keeper {
 impl Keeper {
     async fn keep(&mut self, present: &watch::Sender<Option<Arc<Tracked>>>) {
         let mut pause = PAUSE_LEAST;
+        self.state(false);
         loop {
             let live = match self.followed.present() {
                 Some(live) => live,
