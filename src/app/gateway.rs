@@ -91,12 +91,17 @@ impl Gateway {
                 idle_timeout: config.session.idle_timeout,
             },
         );
-        let mut sessions = sessions.serving_stale(config.session.max_stale);
+        let mut sessions = sessions.caching(config.session.max_stale, control.clone());
         if let Some(journal) = store::journal(config, &namespace) {
             sessions = sessions.keeping(journal);
         }
         let sessions = Arc::new(sessions);
         sessions.keep_history(&control);
+        let cached = Arc::downgrade(&sessions);
+        telemetry.session_cache(move || {
+            let sessions = cached.upgrade();
+            sessions.map_or_else(Default::default, |sessions| sessions.cache_figures())
+        });
         if matches!(config.store, checked::Store::Embedded { .. }) {
             // A Redis may be down now, or belong to others too; readiness
             // asks it. This store is ours alone: refuse at once.

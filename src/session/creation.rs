@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::found::Session;
+use super::found::{Known, Notes, Session};
 use super::record::{SessionId, TokenHeader};
 use super::sessions::{NewSession, SessionError, Sessions};
 use super::store::{Loaded, NewRecords, StoreError};
@@ -61,9 +61,10 @@ impl Sessions {
         };
         Ok(Draft {
             ticket_record: record.seal(key, &ticket.secret, name, &self.namespace),
-            session: Session {
+            session: Session::from(Known {
                 id,
                 identity: Arc::new(identity.clone()),
+                last_use: self.uses.of(&id, header.last_seen, now),
                 header,
                 created_at: now,
                 expires_at,
@@ -71,8 +72,8 @@ impl Sessions {
                 vault: Arc::new(vault),
                 sealed_tokens: tokens.into(),
                 identity_bytes: 0,
-                stale: false,
-            },
+                notes: Notes::default(),
+            }),
             ticket,
             records,
             began_at: new.began_at,

@@ -1,12 +1,11 @@
 //! What one host leaves in the store for another: sealed under a ring key and
 //! a random code together, found under the code's digest, taken once.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use super::found::{Ending, Found, Session};
+use super::found::{Ending, Found, Known, Session};
 use super::record::SessionId;
 use super::sessions::{SessionError, Sessions, corrupt};
 use super::store::Digest;
@@ -129,11 +128,10 @@ impl Sessions {
         self.store
             .put_ticket(name, sealed, session.expires_at)
             .await?;
-        let session = Session {
+        let session = Session::from(Known {
             ticket: name,
-            vault: Arc::clone(&session.vault),
-            ..session.clone()
-        };
+            ..session.again()
+        });
         Ok((ticket, session))
     }
 }

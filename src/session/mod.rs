@@ -4,19 +4,19 @@
 //! Owns: cookie format, record format, lifetime and idle time, revocation.
 //! Must not know: HTTP requests, providers, policy.
 
-mod cache;
 pub mod cookie;
 mod creation;
 mod ended;
 mod found;
 mod handover;
 pub mod history;
+mod hot;
 mod idle;
 pub mod journal;
 mod key_memory;
-mod last_read;
 pub mod lifetime;
 mod neighbours;
+mod own_writes;
 mod person_mark;
 mod pins;
 pub mod provider_sign_out;
@@ -31,3 +31,4 @@ pub mod store;
 pub mod ticket;
 mod vault;
 mod waiting;
+mod warm;

@@ -7,6 +7,7 @@ use super::ended::{SignOut, Whose};
 use super::found::{Ending, Session};
 use super::record::SessionId;
 use super::sessions::{SessionError, Sessions};
+use super::store::changes::Watcher;
 use super::store::{Digest, StoreError};
 use super::ticket::Ticket;
 use crate::base::fault::Fault;
@@ -81,7 +82,7 @@ impl Sessions {
             until: now.plus(self.lifetime),
         };
         self.begin(&sign_out)?;
-        self.last_read.forget(ticket);
+        self.forget_ticket(name);
         match self.write_sign_out_down(&sign_out).await {
             Ok(()) => Ok(Reach::Here),
             Err(error) => Err(StoreError::Unavailable(error.to_string()).into()),
@@ -214,9 +215,17 @@ impl Sessions {
         self.revoked.subscribe()
     }
 
+    fn forget_ticket(&self, name: Digest) {
+        if let Some(hot) = &self.hot {
+            hot.cache.ticket_changed(name);
+        }
+    }
+
     pub(super) fn forget(&self, session: SessionId) {
         self.uses.forget(&session);
-        self.last_read.forget_session(&session);
+        if let Some(hot) = &self.hot {
+            hot.cache.session_changed(session);
+        }
         // An error says that nobody listens.
         let _ = self.revoked.send(session);
     }

@@ -7,13 +7,13 @@ use tokio::sync::broadcast;
 
 pub use super::creation::Draft;
 use super::ended::Ended;
-pub use super::found::{Ending, Found, Session};
+use super::found::Notes;
+pub use super::found::{Ending, Found, Known, Session};
 pub use super::handover::Grant;
-use super::history::Notes;
+use super::history;
 use super::idle::LastUses;
 use super::journal::{Journal, Name};
 use super::key_memory::KeyMemory;
-use super::last_read::LastRead;
 use super::lifetime::{self, Age};
 use super::neighbours::Neighbours;
 use super::pins::Pins;
@@ -25,6 +25,8 @@ use super::store::{
 };
 use super::ticket::{Scope, Ticket, TicketKeys};
 use super::vault::{TicketRecord, Vault};
+use super::warm::Hot;
+pub use super::warm::Warm;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::{Blame, Fault};
 use crate::base::key_ring::{KeyRing, RingKey};
@@ -119,8 +121,8 @@ pub struct Sessions {
     pub(super) key_memory: KeyMemory,
     pub(super) neighbours: Neighbours,
     pub(super) pins: Pins,
-    pub(super) notes: Notes,
-    pub(super) last_read: LastRead,
+    pub(super) notes: history::Notes,
+    pub(super) hot: Option<Hot>,
     pub(super) ended: Ended,
     pub(super) spool: Spool,
     pub(super) journal: Option<Journal>,
@@ -143,24 +145,16 @@ impl Sessions {
             key_memory: KeyMemory::default(),
             neighbours: Neighbours::default(),
             pins: Pins::default(),
-            notes: Notes::default(),
+            notes: history::Notes::default(),
             idle_timeout: settings.idle_timeout,
             uses: LastUses::new(lifetime::touch_every(settings.idle_timeout)),
             revoked: broadcast::Sender::new(REVOCATIONS_KEPT),
-            last_read: LastRead::new(Duration::ZERO),
+            hot: None,
             ended: Ended::default(),
             spool: Spool::default(),
             journal: None,
             unreadable: Vec::new(),
         }
-    }
-
-    /// Remembers live sessions this long after they were read, for
-    /// [`Sessions::last_read`].
-    #[must_use]
-    pub fn serving_stale(mut self, max_stale: Duration) -> Self {
-        self.last_read = LastRead::new(max_stale);
-        self
     }
 
     /// The first candidate that is a ticket of ours for `scope`.
@@ -185,25 +179,6 @@ impl Sessions {
         Ticket::derive_all(&self.keys, seed, scope)
     }
 
-    pub async fn find(&self, ticket: &Ticket) -> Result<Found, SessionError> {
-        let (key, name) = self.key_and_name(ticket)?;
-        if self.ended.has_ticket(&name) {
-            return Ok(Found::Ended(Ending::SignedOut));
-        }
-        let Some(sealed) = self.store.get_ticket(name).await? else {
-            self.last_read.forget(ticket);
-            return Ok(Found::Ended(Ending::Unknown));
-        };
-        let record = TicketRecord::open(key, &ticket.secret, name, &self.namespace, &sealed)
-            .map_err(corrupt("ticket"))?;
-        let found = self.follow(&record, name).await?;
-        match &found {
-            Found::Live(session) => self.last_read.put(ticket, session),
-            Found::Ended(_) => self.last_read.forget(ticket),
-        }
-        Ok(found)
-    }
-
     /// The session that a ticket record leads to.
     pub(super) async fn follow(
         &self,
@@ -219,9 +194,11 @@ impl Sessions {
         let identity = vault
             .open_identity(&stored.identity)
             .map_err(corrupt("identity"))?;
-        Ok(self.judged(Session {
+        let last_seen = stored.header.last_seen;
+        Ok(self.judged(Session::from(Known {
             id,
             identity: Arc::new(identity),
+            last_use: self.uses.of(&id, last_seen, self.clock.now()),
             header: stored.header,
             created_at: record.created_at,
             expires_at: record.expires_at,
@@ -229,8 +206,8 @@ impl Sessions {
             vault: Arc::new(vault),
             sealed_tokens: stored.tokens,
             identity_bytes: stored.identity.len(),
-            stale: false,
-        }))
+            notes: Notes::default(),
+        })))
     }
 
     /// Reads the session again: somebody may have renewed or ended it.
@@ -243,14 +220,13 @@ impl Sessions {
             .vault
             .open_identity(&stored.identity)
             .map_err(corrupt("identity"))?;
-        Ok(self.judged(Session {
+        Ok(self.judged(Session::from(Known {
             identity: Arc::new(identity),
             header: stored.header,
             sealed_tokens: stored.tokens,
             identity_bytes: stored.identity.len(),
-            stale: false,
-            ..session.clone()
-        }))
+            ..session.again()
+        })))
     }
 
     /// When the session ends if nobody uses it again: its absolute end, or
@@ -259,14 +235,17 @@ impl Sessions {
         if self.idle_timeout.is_zero() {
             return session.expires_at;
         }
-        let last_seen = self.uses.latest(&session.id, session.header.last_seen);
+        let last_seen = session.last_use.latest(session.header.last_seen);
         session.expires_at.min(last_seen.plus(self.idle_timeout))
     }
 
     /// Whether a session that was read earlier has ended by time since.
     pub fn ending(&self, session: &Session) -> Option<Ending> {
-        let last_seen = self.uses.latest(&session.id, session.header.last_seen);
-        let now = self.clock.now();
+        self.ending_at(session, self.clock.now())
+    }
+
+    pub(super) fn ending_at(&self, session: &Session, now: Timestamp) -> Option<Ending> {
+        let last_seen = session.last_use.latest(session.header.last_seen);
         match lifetime::judge(now, session.expires_at, last_seen, self.idle_timeout) {
             Age::Live => None,
             Age::Idle => Some(Ending::Idle),
@@ -339,21 +318,29 @@ impl Sessions {
         Ok(self.store.put_identity(session.id, sealed).await?)
     }
 
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Notes that the session is in use. True if it is time to tell the store
+    /// with [`Sessions::touch`].
+    pub fn note_use(&self, session: &Session, now: Timestamp) -> bool {
+        let due = self
+            .uses
+            .note(&session.last_use, session.header.last_seen, now);
+        due && !session.is_stale()
+    }
+
     /// Notes that the session is in use. Writes to the store at most every
     /// max(60 s, idle/10), so call it on each request.
     pub async fn touch(&self, session: &Session) -> Result<(), SessionError> {
         let now = self.clock.now();
         let stored = session.header.last_seen;
-        if session.stale {
-            if self.uses.note(&session.id, stored, now) {
-                self.uses.not_written(&session.id, stored);
-            }
-            return Ok(());
-        }
-        if self.uses.note(&session.id, stored, now)
+        if self.note_use(session, now)
+            && self.uses.may_write(&session.last_use, stored, now)
             && let Err(error) = self.store.touch(session.id, now).await
         {
-            self.uses.not_written(&session.id, stored);
+            self.uses.not_written(&session.last_use, stored);
             return Err(error.into());
         }
         Ok(())
@@ -391,7 +378,7 @@ impl Sessions {
         })
     }
 
-    fn judged(&self, session: Session) -> Found {
+    pub(super) fn judged(&self, session: Session) -> Found {
         match self.ending(&session) {
             None => Found::Live(session),
             Some(ending) => Found::Ended(ending),

@@ -97,7 +97,7 @@ pub struct Ticket {
     pub(super) key: KeyId,
     pub(super) id: [u8; 16],
     pub(super) secret: [u8; 32],
-    mac: [u8; 16],
+    pub(super) mac: [u8; 16],
     #[zeroize(skip)]
     pub(super) scope: Scope,
 }
@@ -179,15 +179,6 @@ impl Ticket {
         URL_SAFE_NO_PAD.encode_string(raw, &mut text);
         raw.zeroize();
         text
-    }
-
-    /// Everything of it, for a digest that only the whole ticket gives.
-    pub(super) fn feed(&self, hasher: &mut blake3::Hasher) {
-        hasher.update(&self.key.0);
-        hasher.update(&self.id);
-        hasher.update(&self.secret);
-        hasher.update(&self.mac);
-        hasher.update(self.scope.0.as_bytes());
     }
 
     pub fn scope(&self) -> &Scope {

@@ -1,10 +1,11 @@
 //! The one handle that everybody gets.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::access_log::AccessLog;
 use super::metrics::{Counter, Gauge, Histogram};
+use super::session_cache::SessionCacheFigures;
 use crate::base::clock::Timestamp;
 
 /// One answered request. Words and numbers only; a mail address, a query and
@@ -50,6 +51,7 @@ pub struct Telemetry(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     access_log: Option<AccessLog>,
+    session_cache: OnceLock<SessionCache>,
     requests: Counter<3>,
     request_seconds: Histogram<0>,
     decisions: Counter<2>,
@@ -68,11 +70,20 @@ struct Inner {
     provider_up: Gauge<1>,
 }
 
+struct SessionCache(Box<dyn Fn() -> SessionCacheFigures + Send + Sync>);
+
+impl std::fmt::Debug for SessionCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SessionCache")
+    }
+}
+
 impl Telemetry {
     /// Without an access log, requests are counted only.
     pub fn new(access_log: Option<AccessLog>) -> Self {
         Self(Arc::new(Inner {
             access_log,
+            session_cache: OnceLock::new(),
             requests: Counter::new(
                 "vestibule_requests_total",
                 "Answered requests.",
@@ -222,6 +233,12 @@ impl Telemetry {
         self.0.stale_sessions.add([]);
     }
 
+    /// Whom to ask for the figures of the cache of sessions. Only the first
+    /// counts: there is one per process.
+    pub fn session_cache(&self, figures: impl Fn() -> SessionCacheFigures + Send + Sync + 'static) {
+        let _first = self.0.session_cache.set(SessionCache(Box::new(figures)));
+    }
+
     /// Whether this replica is in that state: "healthy", "`store_degraded`",
     /// "draining", …
     pub fn state(&self, state: &'static str, holds: bool) {
@@ -257,6 +274,9 @@ impl Telemetry {
         self.0.back_channel_logouts.render(&mut out);
         self.0.alerts.render(&mut out);
         self.0.stale_sessions.render(&mut out);
+        if let Some(SessionCache(figures)) = self.0.session_cache.get() {
+            figures().render(&mut out);
+        }
         self.0.state.render(&mut out);
         self.0.store_operations.render(&mut out);
         self.0.store_operation_seconds.render(&mut out);
@@ -311,6 +331,10 @@ mod tests {
         telemetry.provider_up("main", false);
         telemetry.stale_session();
         telemetry.state("store_degraded", true);
+        telemetry.session_cache(|| SessionCacheFigures {
+            hits: 11,
+            ..SessionCacheFigures::default()
+        });
         let text = telemetry.render();
         for line in [
             concat!(
@@ -333,6 +357,7 @@ mod tests {
             "vestibule_self_test_seconds{provider=\"main\"} 7\n",
             "vestibule_access_log_dropped_total 0\n",
             "vestibule_stale_sessions_total 1\n",
+            "vestibule_session_cache_lookups_total{outcome=\"hit\"} 11\n",
             "vestibule_state{state=\"store_degraded\"} 1\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

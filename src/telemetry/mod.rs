@@ -11,9 +11,12 @@ mod log;
 mod metrics;
 mod rfc3339;
 mod series;
+mod session_cache;
 mod shard;
 
 pub use access_log::AccessLog;
 pub use handle::{RequestLine, Telemetry};
 pub use log::{LogError, init};
 pub use rfc3339::Rfc3339;
+pub use session_cache::SessionCacheFigures;
+pub use shard::Tally;

@@ -1,7 +1,7 @@
 //! One place per thread, so that workers do not wait for each other.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// More threads than this share places, which is slower and still right.
@@ -35,6 +35,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// A count that many threads add to without touching each other's memory.
+#[derive(Debug)]
+pub struct Tally(Box<[Padded]>);
+
+/// Alone in its cache lines.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Padded(AtomicU64);
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self((0..PLACES).map(|_| Padded::default()).collect())
+    }
+}
+
+impl Tally {
+    pub fn add(&self) {
+        self.0[place()].0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub fn sum(&self) -> u64 {
+        let counts = self.0.iter().map(|count| count.0.load(Ordering::Relaxed));
+        counts.sum()
+    }
+}
+
 fn place() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
@@ -47,4 +73,20 @@ fn place() -> usize {
             place
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_counts_what_all_threads_add() {
+        let tally = Tally::default();
+        std::thread::scope(|scope| {
+            for _ in 0..2 * PLACES {
+                scope.spawn(|| (0..100).for_each(|_| tally.add()));
+            }
+        });
+        assert_eq!(tally.sum(), 2 * PLACES as u64 * 100);
+    }
 }

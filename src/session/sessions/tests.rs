@@ -472,7 +472,10 @@ async fn a_draft_is_written_as_often_as_it_takes() {
     assert_eq!(live(found).id, draft.session.id);
     // Another session of that name is not taken for ours.
     let mut foreign = rig.sessions.draft(new).unwrap();
-    foreign.session.id = draft.session.id;
+    foreign.session = Session::from(Known {
+        id: draft.session.id,
+        ..foreign.session.again()
+    });
     let error = rig.sessions.keep(&foreign).await.unwrap_err();
     assert_eq!(error.reason(), "store_record_corrupt");
     // Ended between two tries: it stays ended.

@@ -33,7 +33,7 @@ impl Replica {
     fn start(&self, folder: Option<&Path>) -> Sessions {
         let store: Arc<dyn Store> = self.store.clone();
         let Rig { sessions, .. } = rig_with(&self.ring, self.clock.clone(), Some(store));
-        let sessions = sessions.serving_stale(Duration::from_secs(30));
+        let sessions = sessions.caching(Duration::from_secs(30), tokio::runtime::Handle::current());
         match folder {
             Some(folder) => sessions.keeping(Journal::open(folder, "test").unwrap()),
             None => sessions,

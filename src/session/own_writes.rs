@@ -1,0 +1,165 @@
+//! What this process writes is forgotten here at once, whether or not the
+//! store tells of it, and whatever became of the write.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::record::SessionId;
+use super::store::changes::Watcher;
+use super::store::{
+    Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
+};
+use crate::base::clock::Timestamp;
+
+pub(super) struct OwnWrites {
+    store: Arc<dyn Store>,
+    watcher: Arc<dyn Watcher>,
+}
+
+/// Tells when the write has ended, also if nobody waits for its end.
+struct Written<'a> {
+    watcher: &'a dyn Watcher,
+    what: What,
+}
+
+enum What {
+    Ticket(Digest),
+    Session(SessionId),
+}
+
+impl Drop for Written<'_> {
+    fn drop(&mut self) {
+        match self.what {
+            What::Ticket(name) => self.watcher.ticket_changed(name),
+            What::Session(id) => self.watcher.session_changed(id),
+        }
+    }
+}
+
+impl OwnWrites {
+    pub(super) fn new(store: Arc<dyn Store>, watcher: Arc<dyn Watcher>) -> Self {
+        Self { store, watcher }
+    }
+
+    fn of_ticket(&self, name: Digest) -> Written<'_> {
+        Written {
+            watcher: &*self.watcher,
+            what: What::Ticket(name),
+        }
+    }
+
+    fn of_session(&self, id: SessionId) -> Written<'_> {
+        Written {
+            watcher: &*self.watcher,
+            what: What::Session(id),
+        }
+    }
+}
+
+macro_rules! told {
+    (
+        reads { $($read:ident($($ra:ident: $rk:ty),*) -> $ro:ty;)* }
+        tickets { $($ticket:ident($($ta:ident: $tk:ty),*) -> $to:ty;)* }
+        sessions { $($session:ident($($sa:ident: $sk:ty),*) -> $so:ty;)* }
+    ) => {
+        #[async_trait]
+        impl Store for OwnWrites {
+            fn kind(&self) -> &'static str {
+                self.store.kind()
+            }
+
+            fn is_private(&self) -> bool {
+                self.store.is_private()
+            }
+
+            fn watch(&self, watcher: Arc<dyn Watcher>) {
+                self.store.watch(watcher);
+            }
+
+            $(async fn $read(&self, $($ra: $rk),*) -> Result<$ro, StoreError> {
+                self.store.$read($($ra),*).await
+            })*
+
+            $(async fn $ticket(&self, ticket: Digest, $($ta: $tk),*) -> Result<$to, StoreError> {
+                let _written = self.of_ticket(ticket);
+                self.store.$ticket(ticket, $($ta),*).await
+            })*
+
+            $(async fn $session(&self, session: SessionId, $($sa: $sk),*) -> Result<$so, StoreError> {
+                let _written = self.of_session(session);
+                self.store.$session(session, $($sa),*).await
+            })*
+        }
+    };
+}
+
+told! {
+    reads {
+        get_ticket(ticket: Digest) -> Option<Bytes>;
+        load(session: SessionId) -> Loaded;
+        index_add(index: Digest, session: SessionId, expires_at: Timestamp) -> ();
+        index_list(index: Digest) -> Vec<SessionId>;
+        index_remove(index: Digest, session: SessionId) -> ();
+        once(key: Digest, expires_at: Timestamp) -> Once;
+        once_finish(key: Digest, value: Vec<u8>) -> ();
+        put_down(key: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
+        take(key: Digest) -> Option<Bytes>;
+        pin(key: Digest, value: Vec<u8>) -> Bytes;
+        unpin(key: Digest) -> bool;
+        history_add(name: Digest, entry: Vec<u8>, keep: usize, expires_at: Timestamp) -> ();
+        history(name: Digest) -> Vec<Bytes>;
+        probe() -> ();
+    }
+    tickets {
+        put_ticket(value: Vec<u8>, expires_at: Timestamp) -> ();
+        remove_ticket() -> ();
+    }
+    sessions {
+        create(records: NewRecords) -> ();
+        claim(claim: Claim) -> Claimed;
+        release(release: Release) -> ();
+        commit(commit: Commit) -> Committed;
+        put_identity(identity: Vec<u8>) -> ();
+        touch(last_seen: Timestamp) -> ();
+        tombstone(at: Timestamp) -> bool;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+    use crate::base::clock::Clock;
+    use crate::session::store::changes::tests::Notes;
+    use crate::session::store::spoiled::SpoiledStore;
+
+    #[tokio::test]
+    async fn a_write_is_told_also_if_it_fails_or_nobody_waits() {
+        let spoiled = Arc::new(SpoiledStore::new(Clock::movable()));
+        let notes = Arc::new(Notes::default());
+        let store = OwnWrites::new(spoiled.clone(), notes.clone());
+        let told = || std::mem::take(&mut *notes.0.lock().unwrap());
+        let (name, id) = (Digest([1; 32]), SessionId([2; 16]));
+        store
+            .put_ticket(name, vec![1], Timestamp(u64::MAX))
+            .await
+            .unwrap();
+        store.load(id).await.unwrap();
+        assert_eq!(told(), ["ticket 1"]);
+        spoiled.spoil(Some(StoreError::Unavailable("away".into())));
+        assert!(store.tombstone(id, Timestamp(1)).await.is_err());
+        assert_eq!(told(), ["session 2"]);
+        spoiled.spoil(None);
+        let hold = spoiled.hold("touch");
+        let mut abandoned = store.touch(id, Timestamp(1));
+        let polled = std::future::poll_fn(|context| Poll::Ready(abandoned.as_mut().poll(context)));
+        assert!(polled.await.is_pending(), "its answer is held back");
+        assert!(told().is_empty());
+        drop(abandoned);
+        drop(hold);
+        assert_eq!(told(), ["session 2"]);
+    }
+}
