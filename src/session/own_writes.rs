@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use super::hot::{Entry, HotCache};
 use super::record::SessionId;
 use super::store::changes::Watcher;
 use super::store::{
@@ -13,47 +14,67 @@ use super::store::{
 };
 use crate::base::clock::Timestamp;
 
+/// Who keeps what was read.
+pub(super) trait Keeper: Send + Sync {
+    fn ticket_written(&self, name: Digest);
+    fn session_written(&self, id: SessionId);
+    fn session_ended(&self, id: SessionId);
+}
+
+impl<V, R> Keeper for HotCache<V, R>
+where
+    V: Entry + Send + Sync,
+    R: Send + Sync,
+{
+    fn ticket_written(&self, name: Digest) {
+        self.ticket_changed(name);
+    }
+
+    fn session_written(&self, id: SessionId) {
+        Self::session_written(self, id);
+    }
+
+    fn session_ended(&self, id: SessionId) {
+        self.session_changed(id);
+    }
+}
+
 pub(super) struct OwnWrites {
     store: Arc<dyn Store>,
-    watcher: Arc<dyn Watcher>,
+    keeper: Arc<dyn Keeper>,
 }
 
 /// Tells when the write has ended, also if nobody waits for its end.
 struct Written<'a> {
-    watcher: &'a dyn Watcher,
+    keeper: &'a dyn Keeper,
     what: What,
 }
 
 enum What {
     Ticket(Digest),
     Session(SessionId),
+    End(SessionId),
 }
 
 impl Drop for Written<'_> {
     fn drop(&mut self) {
         match self.what {
-            What::Ticket(name) => self.watcher.ticket_changed(name),
-            What::Session(id) => self.watcher.session_changed(id),
+            What::Ticket(name) => self.keeper.ticket_written(name),
+            What::Session(id) => self.keeper.session_written(id),
+            What::End(id) => self.keeper.session_ended(id),
         }
     }
 }
 
 impl OwnWrites {
-    pub(super) fn new(store: Arc<dyn Store>, watcher: Arc<dyn Watcher>) -> Self {
-        Self { store, watcher }
+    pub(super) fn new(store: Arc<dyn Store>, keeper: Arc<dyn Keeper>) -> Self {
+        Self { store, keeper }
     }
 
-    fn of_ticket(&self, name: Digest) -> Written<'_> {
+    fn write(&self, what: What) -> Written<'_> {
         Written {
-            watcher: &*self.watcher,
-            what: What::Ticket(name),
-        }
-    }
-
-    fn of_session(&self, id: SessionId) -> Written<'_> {
-        Written {
-            watcher: &*self.watcher,
-            what: What::Session(id),
+            keeper: &*self.keeper,
+            what,
         }
     }
 }
@@ -83,14 +104,23 @@ macro_rules! told {
             })*
 
             $(async fn $ticket(&self, ticket: Digest, $($ta: $tk),*) -> Result<$to, StoreError> {
-                let _written = self.of_ticket(ticket);
+                let _written = self.write(What::Ticket(ticket));
                 self.store.$ticket(ticket, $($ta),*).await
             })*
 
             $(async fn $session(&self, session: SessionId, $($sa: $sk),*) -> Result<$so, StoreError> {
-                let _written = self.of_session(session);
+                let _written = self.write(What::Session(session));
                 self.store.$session(session, $($sa),*).await
             })*
+
+            async fn tombstone(
+                &self,
+                session: SessionId,
+                at: Timestamp,
+            ) -> Result<bool, StoreError> {
+                let _written = self.write(What::End(session));
+                self.store.tombstone(session, at).await
+            }
         }
     };
 }
@@ -123,7 +153,6 @@ told! {
         commit(commit: Commit) -> Committed;
         put_identity(identity: Vec<u8>) -> ();
         touch(last_seen: Timestamp) -> ();
-        tombstone(at: Timestamp) -> bool;
     }
 }
 
@@ -135,6 +164,20 @@ mod tests {
     use crate::base::clock::Clock;
     use crate::session::store::changes::tests::Notes;
     use crate::session::store::spoiled::SpoiledStore;
+
+    impl Keeper for Notes {
+        fn ticket_written(&self, name: Digest) {
+            self.ticket_changed(name);
+        }
+
+        fn session_written(&self, id: SessionId) {
+            self.session_changed(id);
+        }
+
+        fn session_ended(&self, id: SessionId) {
+            self.0.lock().unwrap().push(format!("end {}", id.0[0]));
+        }
+    }
 
     #[tokio::test]
     async fn a_write_is_told_also_if_it_fails_or_nobody_waits() {
@@ -151,7 +194,7 @@ mod tests {
         assert_eq!(told(), ["ticket 1"]);
         spoiled.spoil(Some(StoreError::Unavailable("away".into())));
         assert!(store.tombstone(id, Timestamp(1)).await.is_err());
-        assert_eq!(told(), ["session 2"]);
+        assert_eq!(told(), ["end 2"]);
         spoiled.spoil(None);
         let hold = spoiled.hold("touch");
         let mut abandoned = store.touch(id, Timestamp(1));

@@ -82,6 +82,11 @@ async fn r1_known_sessions_go_on_and_others_wait() {
     let elsewhere = at(&second, &ann);
     assert_eq!(status(&scene.gateway, &ann).await, 200);
     redis.kill();
+    until::some("nothing is told any more", || async {
+        let watching = "vestibule_session_cache_watching";
+        (scene.gateway.metric(watching).await == 0.0).then_some(())
+    })
+    .await;
     for _ in 0..20 {
         assert_eq!(status(&scene.gateway, &ann).await, 200);
     }

@@ -92,6 +92,8 @@ struct Slot<V> {
     aging_from: Instant,
     until: Instant,
     weight: u64,
+    /// We wrote since: only for outages, as it was at `read_at`.
+    outdated: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -204,11 +206,50 @@ impl<V: Entry, R> HotCache<V, R> {
     /// to be true at most `max_stale` ago.
     pub fn last_read(&self, key: &Key, now: Instant, max_stale: Duration) -> Option<V> {
         let slot = self.live.peek(key)?;
-        let true_until = self
-            .ledger()
-            .true_until(slot.epoch, slot.read_at, now)
-            .map(|until| until.min(slot.read_at + self.bounds.age))?;
+        let true_until = self.true_until(&self.ledger(), &slot, now)?;
         (now.saturating_duration_since(true_until) <= max_stale).then_some(slot.value)
+    }
+
+    fn true_until(&self, ledger: &Ledger<R>, slot: &Slot<V>, now: Instant) -> Option<Instant> {
+        let until = ledger.true_until(slot.epoch, slot.read_at, now)?;
+        Some(if slot.outdated {
+            slot.read_at
+        } else {
+            until.min(slot.read_at + self.bounds.age)
+        })
+    }
+
+    /// This process writes, or tried to: what was read does not count any
+    /// more, but should the store be away it is the best there is. Not for an
+    /// end, which [`Watcher::session_changed`] is for.
+    pub fn session_written(&self, id: SessionId) {
+        let (mut ledger, now) = (self.ledger(), Instant::now());
+        for key in ledger.keys_of(&id) {
+            if let Some(flight) = ledger.flights.remove(&key)
+                && !self.holds(&key)
+            {
+                ledger.forget(&key, &flight.name, flight.session.as_ref());
+            }
+            if let Some((_, slot)) = self.gone.remove(&key)
+                && !self.live.contains_key(&key)
+            {
+                let gone = slot.value;
+                ledger.forget(&key, &gone.name, gone.session.as_ref());
+            }
+            let Some(slot) = self.live.peek(&key) else {
+                continue;
+            };
+            count(&self.counts.changed);
+            let read_at = self.true_until(&ledger, &slot, now).unwrap_or(slot.read_at);
+            let slot = Slot {
+                read_at,
+                until: read_at,
+                outdated: true,
+                ..slot
+            };
+            // Its weight stays, so nothing has to go for it.
+            let _ = self.live.replace(key, slot, true);
+        }
     }
 
     /// A read of this ticket begins, or one is under way.
@@ -346,6 +387,7 @@ impl<V: Entry, R> HotCache<V, R> {
             read_at: pilot.began,
             aging_from: pilot.began + self.bounds.aging,
             until: pilot.began + age,
+            outdated: false,
         }
     }
 
@@ -353,7 +395,8 @@ impl<V: Entry, R> HotCache<V, R> {
         let watching = pilot.epoch % 2 == 1;
         watching
             || self.live.peek(key).is_none_or(|slot| {
-                slot.epoch != pilot.epoch
+                slot.outdated
+                    || slot.epoch != pilot.epoch
                     || pilot.began.saturating_duration_since(slot.read_at) >= BLIND_REFILL
             })
     }

@@ -289,6 +289,41 @@ fn an_outage_is_bridged_from_when_the_truth_was_last_known() {
 }
 
 #[test]
+fn what_we_write_ourselves_outdates_a_reading_and_an_outage_still_has_it() {
+    let (second, stale) = (Duration::from_secs(1), Duration::from_secs(30));
+    let key = Key::for_tests(1);
+    for blind_first in [false, true] {
+        let cache = watching();
+        fill(&cache, read(1, 7, 1));
+        let flight = pilot(&cache, 1);
+        flight.bind(id(7));
+        if blind_first {
+            cache.blind(Instant::now());
+        }
+        cache.session_written(id(7));
+        assert_eq!(get(&cache, 1), None);
+        flight.land(Landing::Live(read(1, 7, 2)), 2);
+        assert_eq!(get(&cache, 1), None, "read before it was written");
+        let now = Instant::now();
+        let last = |now| cache.last_read(&key, now, stale).map(|read| read.version);
+        assert_eq!(last(now), Some(1));
+        assert_eq!(last(now + stale + second), None);
+        cache.watching(Duration::MAX);
+        assert_eq!(get(&cache, 1), None);
+        fill(&cache, read(1, 7, 3));
+        assert_eq!(get(&cache, 1), Some(3));
+        cache.session_changed(id(7));
+        assert_eq!(last(now), None, "an end is an end");
+    }
+    // Distrusted before: it stays so.
+    let cache = watching();
+    fill(&cache, read(1, 7, 1));
+    cache.everything_changed();
+    cache.session_written(id(7));
+    assert!(cache.last_read(&key, Instant::now(), stale).is_none());
+}
+
+#[test]
 fn tickets_without_a_session_are_remembered_for_a_short_while() {
     let cache = watching();
     let key = Key::for_tests(1);
