@@ -9,10 +9,6 @@ use crate::session::sessions::Session;
 
 /// The answer to "may this session be used now?".
 #[derive(Debug, Clone)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the large one is the usual one; a box would cost an allocation per request"
-)]
 pub enum Freshness {
     /// Use it; its access token, if it has one that lives, is valid.
     Fresh(Session),

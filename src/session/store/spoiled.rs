@@ -19,9 +19,12 @@ use crate::session::record::SessionId;
 pub struct SpoiledStore {
     store: MemoryStore,
     error: Mutex<Option<StoreError>>,
-    held: Mutex<Option<(&'static str, Arc<watch::Sender<usize>>)>>,
+    held: Mutex<Option<Held>>,
     calls: AtomicUsize,
 }
+
+/// An operation, and how many of its answers wait.
+type Held = (&'static str, Arc<watch::Sender<usize>>);
 
 /// While it exists, the answers of one operation wait, although the store has
 /// given them.
