@@ -8,150 +8,44 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use quick_cache::sync::Cache;
-use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
 use tokio::sync::watch;
 
-use super::key::{ByMac, Key};
+use super::key::Key;
 use super::ledger::{Flight, Ledger};
 use super::pilot::{Boarding, Landing, Pilot};
+use super::shelf::{Bounds, Entry, Gone, Hit, Shelf, Slot, shelf};
 use crate::session::found::Ending;
 use crate::session::record::SessionId;
 use crate::session::store::Digest;
-use crate::session::store::changes::Watcher;
 use crate::telemetry::{SessionCacheFigures, Tally};
 
-/// Locks among which the entries are spread.
-const SHARDS: usize = 64;
 /// While changes are not told, an entry is only for outages: as old as this
 /// it need not be replaced.
 const BLIND_REFILL: Duration = Duration::from_secs(1);
 
-/// What is kept.
-pub trait Entry: Clone {
-    /// The name under which the store keeps the ticket.
-    fn name(&self) -> Digest;
-    fn session(&self) -> Option<SessionId>;
-    /// About what it takes in memory.
-    fn bytes(&self) -> usize;
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Bounds {
-    pub bytes: u64,
-    /// What an ordinary entry takes.
-    pub usual_bytes: u64,
-    /// Tickets without a session that are remembered.
-    pub gone: u64,
-    /// A reading is repeated off the path from this age on.
-    pub aging: Duration,
-    /// How long a reading counts.
-    pub age: Duration,
-    /// How much longer it does if it cannot be repeated.
-    pub grace: Duration,
-    /// How long it counts that a ticket leads to no session.
-    pub gone_age: Duration,
-}
-
-/// A ticket that leads to no session.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Gone {
-    pub name: Digest,
-    /// Where it once led, as far as known.
-    pub session: Option<SessionId>,
-    pub ending: Ending,
-}
-
-impl Entry for Gone {
-    fn name(&self) -> Digest {
-        self.name
-    }
-
-    fn session(&self) -> Option<SessionId> {
-        self.session
-    }
-
-    fn bytes(&self) -> usize {
-        1
-    }
-}
-
-/// A reading that counts.
-#[derive(Debug)]
-pub struct Hit<V> {
-    pub value: V,
-    /// It should be read again, off the path.
-    pub aging: bool,
-}
-
-#[derive(Clone)]
-struct Slot<V> {
-    value: V,
-    epoch: u64,
-    read_at: Instant,
-    aging_from: Instant,
-    until: Instant,
-    weight: u64,
-    /// We wrote since: only for outages, as it was at `read_at`.
-    outdated: bool,
-}
-
-#[derive(Clone, Copy)]
-struct ByBytes;
-
-impl<V> Weighter<Key, Slot<V>> for ByBytes {
-    fn weight(&self, _: &Key, slot: &Slot<V>) -> u64 {
-        slot.weight
-    }
-}
-
-/// Hands out what had to go, so that the indexes follow.
-#[derive(Clone, Copy)]
-struct Evicting;
-
-impl<V> Lifecycle<Key, Slot<V>> for Evicting {
-    type RequestState = Vec<(Key, Slot<V>)>;
-
-    fn on_evict(&self, evicted: &mut Self::RequestState, key: Key, slot: Slot<V>) {
-        evicted.push((key, slot));
-    }
-}
-
-type Shelf<V> = Cache<Key, Slot<V>, ByBytes, ByMac, Evicting>;
-
 pub struct HotCache<V: Entry, R> {
     bounds: Bounds,
-    live: Shelf<V>,
-    gone: Shelf<Gone>,
+    pub(super) live: Shelf<V>,
+    pub(super) gone: Shelf<Gone>,
     /// That of the ledger, for those who do not lock it.
-    epoch: AtomicU64,
+    pub(super) epoch: AtomicU64,
     ledger: Mutex<Ledger<R>>,
     hits: Tally,
     gone_hits: Tally,
-    counts: Counts,
+    pub(super) counts: Counts,
 }
 
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     misses: AtomicU64,
     kept: AtomicU64,
     tainted: AtomicU64,
-    changed: AtomicU64,
+    pub(super) changed: AtomicU64,
     evicted: AtomicU64,
 }
 
-fn count(counter: &AtomicU64) {
+pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
-}
-
-fn shelf<V: Clone>(items: u64, weight: u64) -> Shelf<V> {
-    let options = OptionsBuilder::new()
-        .shards(SHARDS)
-        .estimated_items_capacity(usize::try_from(items).unwrap_or(usize::MAX))
-        .weight_capacity(weight)
-        .build()
-        .expect("both capacities are given");
-    Cache::with_options(options, ByBytes, ByMac::default(), Evicting)
 }
 
 impl<V: Entry, R> HotCache<V, R> {
@@ -170,7 +64,7 @@ impl<V: Entry, R> HotCache<V, R> {
 
     /// Each step leaves the ledger such that a panic after it costs entries
     /// at most.
-    fn ledger(&self) -> MutexGuard<'_, Ledger<R>> {
+    pub(super) fn ledger(&self) -> MutexGuard<'_, Ledger<R>> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,46 +104,18 @@ impl<V: Entry, R> HotCache<V, R> {
         (now.saturating_duration_since(true_until) <= max_stale).then_some(slot.value)
     }
 
-    fn true_until(&self, ledger: &Ledger<R>, slot: &Slot<V>, now: Instant) -> Option<Instant> {
+    pub(super) fn true_until(
+        &self,
+        ledger: &Ledger<R>,
+        slot: &Slot<V>,
+        now: Instant,
+    ) -> Option<Instant> {
         let until = ledger.true_until(slot.epoch, slot.read_at, now)?;
         Some(if slot.outdated {
             slot.read_at
         } else {
             until.min(slot.read_at + self.bounds.age)
         })
-    }
-
-    /// This process writes, or tried to: what was read does not count any
-    /// more, but should the store be away it is the best there is. Not for an
-    /// end, which [`Watcher::session_changed`] is for.
-    pub fn session_written(&self, id: SessionId) {
-        let (mut ledger, now) = (self.ledger(), Instant::now());
-        for key in ledger.keys_of(&id) {
-            if let Some(flight) = ledger.flights.remove(&key)
-                && !self.holds(&key)
-            {
-                ledger.forget(&key, &flight.name, flight.session.as_ref());
-            }
-            if let Some((_, slot)) = self.gone.remove(&key)
-                && !self.live.contains_key(&key)
-            {
-                let gone = slot.value;
-                ledger.forget(&key, &gone.name, gone.session.as_ref());
-            }
-            let Some(slot) = self.live.peek(&key) else {
-                continue;
-            };
-            count(&self.counts.changed);
-            let read_at = self.true_until(&ledger, &slot, now).unwrap_or(slot.read_at);
-            let slot = Slot {
-                read_at,
-                until: read_at,
-                outdated: true,
-                ..slot
-            };
-            // Its weight stays, so nothing has to go for it.
-            let _ = self.live.replace(key, slot, true);
-        }
     }
 
     /// A read of this ticket begins, or one is under way.
@@ -417,31 +283,8 @@ impl<V: Entry, R> HotCache<V, R> {
         }
     }
 
-    fn holds(&self, key: &Key) -> bool {
+    pub(super) fn holds(&self, key: &Key) -> bool {
         self.live.contains_key(key) || self.gone.contains_key(key)
-    }
-
-    /// Entries of this key go, and their rows of the indexes.
-    fn remove(&self, ledger: &mut Ledger<R>, key: &Key) -> bool {
-        let live = self.live.remove(key).map(|(_, slot)| {
-            let value = slot.value;
-            ledger.forget(key, &value.name(), value.session().as_ref());
-        });
-        let gone = self.gone.remove(key).map(|(_, slot)| {
-            let value = slot.value;
-            ledger.forget(key, &value.name(), value.session().as_ref());
-        });
-        live.is_some() || gone.is_some()
-    }
-
-    /// Entries and flight of this key go.
-    fn drop_key(&self, ledger: &mut Ledger<R>, key: &Key) {
-        if let Some(flight) = ledger.flights.remove(key) {
-            ledger.forget(key, &flight.name, flight.session.as_ref());
-        }
-        if self.remove(ledger, key) {
-            count(&self.counts.changed);
-        }
     }
 
     fn unindex_evicted<W: Entry>(&self, ledger: &mut Ledger<R>, evicted: &[(Key, Slot<W>)]) {
@@ -504,49 +347,5 @@ impl<V: Entry, R> HotCache<V, R> {
     #[cfg(test)]
     pub fn indexed(&self) -> (usize, usize) {
         self.ledger().indexed()
-    }
-
-    fn new_epoch(&self, change: impl FnOnce(&mut Ledger<R>)) {
-        let mut ledger = self.ledger();
-        change(&mut ledger);
-        self.epoch.store(ledger.epoch, Ordering::Release);
-        let flights = std::mem::take(&mut ledger.flights);
-        for (key, flight) in flights {
-            if !self.holds(&key) {
-                ledger.forget(&key, &flight.name, flight.session.as_ref());
-            }
-        }
-    }
-}
-
-impl<V, R> Watcher for HotCache<V, R>
-where
-    V: Entry + Send + Sync,
-    R: Send + Sync,
-{
-    fn ticket_changed(&self, name: Digest) {
-        let mut ledger = self.ledger();
-        if let Some(key) = ledger.key_of(&name) {
-            self.drop_key(&mut ledger, &key);
-        }
-    }
-
-    fn session_changed(&self, id: SessionId) {
-        let mut ledger = self.ledger();
-        for key in ledger.keys_of(&id) {
-            self.drop_key(&mut ledger, &key);
-        }
-    }
-
-    fn everything_changed(&self) {
-        self.new_epoch(Ledger::distrust);
-    }
-
-    fn watching(&self, max_age: Duration) {
-        self.new_epoch(|ledger| ledger.watch(max_age));
-    }
-
-    fn blind(&self, known_good: Instant) {
-        self.new_epoch(|ledger| ledger.go_blind(known_good));
     }
 }

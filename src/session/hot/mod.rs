@@ -5,13 +5,16 @@
 //! both. Must not know: how a session is read, judged or told.
 
 mod cache;
+mod changes;
 mod key;
 mod ledger;
 mod pilot;
+mod shelf;
 
-pub use cache::{Bounds, Entry, Gone, HotCache};
+pub use cache::HotCache;
 pub use key::Key;
 pub use pilot::{Boarding, Landing, Pilot};
+pub use shelf::{Bounds, Entry, Gone};
 
 #[cfg(test)]
 mod tests;

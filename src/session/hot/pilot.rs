@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use super::cache::{Entry, Gone, HotCache};
+use super::cache::HotCache;
 use super::key::Key;
+use super::shelf::{Entry, Gone};
 use crate::session::record::SessionId;
 use crate::session::store::Digest;
 
