@@ -183,7 +183,11 @@ where
         pulse: pulse.clone(),
     });
     let most = protocols.header_count;
-    let service = service_fn(move |request| answer_stream(served.clone(), most, request));
+    // In a box of its own: what starts the stream moves it several times.
+    let service = service_fn(move |request| {
+        let stream = answer_stream(served.clone(), most, request);
+        Box::pin(stream)
+    });
     let io = ClientIo::new(stream, pulse.clone(), seat);
     let connection = protocols.http2.serve_connection(io, service);
     async move {

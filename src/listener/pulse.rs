@@ -14,8 +14,8 @@ use tokio::task::AbortHandle;
 /// How often a worker looks at its connections.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
 
-/// How many sweeps a connection is idle before it gives its buffers back.
-pub(super) const REST_AFTER: u32 = 2;
+/// How many whole sweeps a connection is idle before it gives its buffers back.
+pub(super) const REST_AFTER: u32 = 1;
 
 /// No request is under way.
 const WAITING: u8 = 0;

@@ -2,7 +2,7 @@
 //!
 //! What hyper keeps for one (buffers, the room of the request under way) is
 //! more than ten times what is needed to wait. So a connection that has been
-//! idle for a few seconds gives all of it back, and only its socket waits;
+//! idle for a moment gives all of it back, and only its socket waits;
 //! the next bytes wake it up again.
 
 use std::convert::Infallible;

@@ -153,7 +153,7 @@ impl Proxy {
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(judged.path_and_query.clone());
         if let Some(wanted) = wanted {
-            return self.upgrade(target, connection, parts, wanted).await;
+            return Box::pin(self.upgrade(target, connection, parts, wanted)).await;
         }
         // The client's half of an upgrade is not the upstream's business.
         parts.extensions.clear();
@@ -307,7 +307,8 @@ async fn exchange(
             },
         },
     };
-    let (line, answer) = target.pool.send_fresh(request, watch).await?;
+    // Rare, and its room would be kept for every connection.
+    let (line, answer) = Box::pin(target.pool.send_fresh(request, watch)).await?;
     match answer {
         Ok(response) => Ok(Answered { response, line }),
         Err(error) => Err(failed(error, &line, body)),

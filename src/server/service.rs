@@ -228,7 +228,10 @@ impl Inner {
             Place::Route(route) => route,
             Place::Own(endpoint) => {
                 trail.decision = Some("own");
-                return self.own(endpoint, context, manner, head, body).await;
+                // What is rare lies on the heap: each connection has room for
+                // its largest request.
+                let own = self.own(endpoint, context, manner, head, body);
+                return Box::pin(own).await;
             }
             Place::Refused(error) => {
                 trail.decision = Some("malformed");
@@ -329,8 +332,8 @@ impl Inner {
                 trail.decision = Some("sign_in");
                 trail.reason = ended;
                 let allowed = unauthenticated == Unauthenticated::Auto;
-                self.ask_to_sign_in(context, manner, &head.headers, allowed, ended)
-                    .await
+                let headers = &head.headers;
+                Box::pin(self.ask_to_sign_in(context, manner, headers, allowed, ended)).await
             }
             Verdict::Denied { reason, session } => {
                 trail.decision = Some("deny");
