@@ -1,13 +1,14 @@
 //! Authenticate where the lane asks for it, then decide.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{Authentication, Gate};
+use super::{Authentication, Gate, made};
 use crate::model::access::{Lane, Unauthenticated};
 use crate::model::context::RequestContext;
-use crate::policy::{Decision, DenyReason, Permit};
+use crate::policy::{Decision, DenyReason, LaneMatch, Permit};
 use crate::route::Route;
 use crate::session::sessions::Session;
 use crate::session::ticket::Scope;
@@ -18,7 +19,7 @@ pub enum Verdict {
     Admitted {
         permit: Permit,
         /// Present where the permit carries an identity.
-        session: Option<Box<Session>>,
+        session: Option<Session>,
     },
     SignIn {
         unauthenticated: Unauthenticated,
@@ -27,7 +28,7 @@ pub enum Verdict {
     },
     Denied {
         reason: DenyReason,
-        session: Option<Box<Session>>,
+        session: Option<Session>,
     },
     Unavailable {
         reason: &'static str,
@@ -48,46 +49,52 @@ impl Gate {
     ) -> Verdict {
         let lane = route.policy.lane(&context.target, headers);
         let client = context.client_addr;
-        match lane.lane() {
-            Lane::Session => {}
-            Lane::Optional => {
+        if !lane.lane().knows_people() {
+            return verdict(lane.decide(None, client), None, None);
+        }
+        if let Some(session) = self.known(scope, cookies) {
+            return about(&lane, client, session);
+        }
+        // Seldom, and much: it would make the state of every request large.
+        Box::pin(async move {
+            if lane.lane() == Lane::Optional {
                 let wants_tokens = route.config.pass_access_token;
                 let session = self.recognise_at_once(scope, cookies, wants_tokens).await;
-                let identity = session.as_deref().map(|session| &*session.identity);
-                return match lane.decide(identity, client) {
-                    Decision::Permit(permit) => Verdict::Admitted {
-                        session: session.filter(|_| permit.carries_identity()),
-                        permit,
-                    },
-                    other => verdict(other, None, None),
+                return match session {
+                    Some(session) => about(&lane, client, session),
+                    None => verdict(lane.decide(None, client), None, None),
                 };
             }
-            Lane::Public | Lane::BackendToken | Lane::Deny => {
-                return verdict(lane.decide(None, client), None, None);
+            match self.authenticate(scope, cookies).await {
+                Authentication::SignedIn { session, .. } => about(&lane, client, session),
+                Authentication::Anonymous { ended } => {
+                    verdict(lane.decide(None, client), None, ended)
+                }
+                Authentication::Unavailable {
+                    reason,
+                    retry_after,
+                } => Verdict::Unavailable {
+                    reason,
+                    retry_after,
+                },
             }
-        }
-        match self.authenticate(scope, cookies).await {
-            Authentication::SignedIn { session, .. } => {
-                let decision = lane.decide(Some(&session.identity), client);
-                verdict(decision, Some(session), None)
-            }
-            Authentication::Anonymous { ended } => verdict(lane.decide(None, client), None, ended),
-            Authentication::Unavailable {
-                reason,
-                retry_after,
-            } => Verdict::Unavailable {
-                reason,
-                retry_after,
-            },
-        }
+        })
+        .await
     }
 }
 
-fn verdict(
-    decision: Decision,
-    session: Option<Box<Session>>,
-    ended: Option<&'static str>,
-) -> Verdict {
+/// Somebody is signed in.
+fn about(lane: &LaneMatch<'_>, client: IpAddr, session: Session) -> Verdict {
+    match made::decide(lane, &session, client) {
+        Decision::Permit(permit) => Verdict::Admitted {
+            session: permit.carries_identity().then_some(session),
+            permit,
+        },
+        other => verdict(other, Some(session), None),
+    }
+}
+
+fn verdict(decision: Decision, session: Option<Session>, ended: Option<&'static str>) -> Verdict {
     match decision {
         Decision::Permit(permit) => Verdict::Admitted { permit, session },
         Decision::SignIn { unauthenticated } => Verdict::SignIn {

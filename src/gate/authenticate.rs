@@ -8,7 +8,7 @@ use super::Gate;
 use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
 use crate::refresh::Freshness;
-use crate::session::sessions::{Found, Session};
+use crate::session::sessions::{Found, Session, Warm};
 use crate::session::ticket::{Scope, Ticket};
 
 /// A store is seldom away for longer than a failover takes.
@@ -18,11 +18,13 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub enum Authentication {
     SignedIn {
-        session: Box<Session>,
+        session: Session,
         ticket: Ticket,
     },
     /// No session. `ended` says why a ticket that is ours has none any more.
-    Anonymous { ended: Option<&'static str> },
+    Anonymous {
+        ended: Option<&'static str>,
+    },
     /// Store or provider cannot say. Never a sign-out, never a redirect.
     Unavailable {
         reason: &'static str,
@@ -43,17 +45,14 @@ impl Gate {
             // Nothing can be claimed, so nothing is begun.
             return Authentication::SignedIn { session, ticket };
         }
-        match self.refresher.ensure_fresh(*session).await {
+        match self.refresher.ensure_fresh(session).await {
             Freshness::Fresh(session) => {
                 if let Err(error) = self.sessions.touch(&session).await {
                     // The idle time is kept here and written again later.
                     self.untouched
                         .warn("idle time could not be written", &error);
                 }
-                Authentication::SignedIn {
-                    session: Box::new(session),
-                    ticket,
-                }
+                Authentication::SignedIn { session, ticket }
             }
             // What was read before the store went away says that it is there,
             // never that it is over: another replica may have renewed it.
@@ -74,6 +73,30 @@ impl Gate {
         }
     }
 
+    /// The session of a request, where it is known here and nothing is due:
+    /// nobody is asked, nothing begins. `None` says nothing.
+    pub(super) fn known(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Option<Session> {
+        let scope = scope?;
+        let candidates = self.cookies.of(scope).find(cookies.iter().copied());
+        let now = self.sessions.now();
+        for text in candidates.iter() {
+            let Some(ticket) = self.sessions.open_ticket(&[text], scope) else {
+                continue;
+            };
+            match self.sessions.warm(&ticket, now) {
+                Warm::Live(session) => {
+                    let usable = self.refresher.is_quiet(&session, now)
+                        && !self.sessions.note_use(&session, now);
+                    return usable.then_some(session);
+                }
+                // Perhaps another one lives.
+                Warm::Ended(_) => {}
+                Warm::Unknown => return None,
+            }
+        }
+        None
+    }
+
     /// Who is there as far as that is known without waiting for a provider:
     /// for lanes that also take nobody. A store that cannot be reached, and a
     /// session that only a refresh could bring back, are nobody for now.
@@ -82,21 +105,21 @@ impl Gate {
         scope: Option<&Scope>,
         cookies: &[&[u8]],
         wants_tokens: bool,
-    ) -> Option<Box<Session>> {
+    ) -> Option<Session> {
         let Authentication::SignedIn { session, .. } = self.recognise(scope, cookies).await else {
             return None;
         };
         let session = if session.is_stale() && self.refresher.access_token_lives(&session) {
-            *session
+            session
         } else {
-            self.refresher.fresh_at_once(*session, wants_tokens)?
+            self.refresher.fresh_at_once(session, wants_tokens)?
         };
         if let Err(error) = self.sessions.touch(&session).await {
             // The idle time is kept here and written again later.
             self.untouched
                 .warn("idle time could not be written", &error);
         }
-        Some(Box::new(session))
+        Some(session)
     }
 
     /// When the session ends if nobody uses it again.
@@ -130,10 +153,7 @@ impl Gate {
             match self.sessions.find(&ticket).await {
                 Ok(Found::Live(session)) => {
                     self.bridging.store(false, Ordering::Relaxed);
-                    return Authentication::SignedIn {
-                        session: Box::new(session),
-                        ticket,
-                    };
+                    return Authentication::SignedIn { session, ticket };
                 }
                 Ok(Found::Ended(ending)) => ended = ended.or(Some(ending.reason())),
                 Err(error) => {
@@ -160,7 +180,7 @@ impl Gate {
 
     /// The store is away: the session as it was read before, if that is not
     /// too long ago. One line per outage says so, the metric counts.
-    fn last_read(&self, ticket: &Ticket) -> Option<Box<Session>> {
+    fn last_read(&self, ticket: &Ticket) -> Option<Session> {
         let session = self.sessions.last_read(ticket)?;
         self.telemetry.stale_session();
         if !self.bridging.swap(true, Ordering::Relaxed) {
@@ -169,7 +189,7 @@ impl Gate {
                  session.max_stale"
             );
         }
-        Some(Box::new(session))
+        Some(session)
     }
 
     /// The tickets that a request shows, without a look at what they lead to:
@@ -282,6 +302,31 @@ mod tests {
         assert_eq!(who(&found), None);
         let found = gate.recognise(Some(&scope()), &cookies).await;
         assert_eq!(who(&found), Some(session.id.reference()));
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_known_and_quiet_needs_nobody() {
+        let rig = signed_in(MINUTE * 10).await;
+        let gate = gate(&rig);
+        let (ticket, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE * 10).await;
+        let field = format!("__Host-vestibule={}", rig.sessions.ticket_text(&ticket));
+        let cookies = [field.as_bytes()];
+        let known = || gate.known(Some(&scope()), &cookies);
+        assert!(known().is_none(), "never read");
+        assert!(gate.known(None, &cookies).is_none());
+        gate.recognise(Some(&scope()), &cookies).await;
+        assert_eq!(known().map(|known| known.id), Some(session.id));
+        assert!(
+            gate.known(Some(&Scope("files.test".into())), &cookies)
+                .is_none()
+        );
+        // The claims of this rig are old after a minute: that is due.
+        rig.clock.advance(61_000);
+        assert!(known().is_none(), "something is due");
+        rig.clock.advance(-61_000);
+        assert!(known().is_some());
+        rig.sessions.revoke(&session).await.unwrap();
+        assert!(known().is_none(), "it ended");
     }
 
     #[tokio::test]

@@ -6,6 +6,8 @@
 
 mod admit;
 mod authenticate;
+mod chain;
+mod made;
 mod outage_log;
 mod tell;
 

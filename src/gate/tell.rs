@@ -4,7 +4,8 @@
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::Gate;
+use super::{Gate, made};
+use crate::base::clock::Timestamp;
 use crate::base::fault::{Blame, Fault};
 use crate::identity_headers::{InjectError, Injection, ReadyHeaders};
 use crate::session::record::SessionId;
@@ -72,17 +73,34 @@ impl Gate {
         injection: &Injection,
         session: &Session,
     ) -> Result<ReadyHeaders, TellError> {
+        if let Some(ready) = made::told(injection, session, || self.sessions.now()) {
+            return Ok(ready);
+        }
+        // Seldom: once for each reading of a session, and for a name each
+        // minute.
+        Box::pin(self.tell_anew(route, injection, session)).await
+    }
+
+    async fn tell_anew(
+        &self,
+        route: &str,
+        injection: &Injection,
+        session: &Session,
+    ) -> Result<ReadyHeaders, TellError> {
         let identity = &session.identity;
+        let mut until = Timestamp(u64::MAX);
         if let Some(pin) = injection.pin(identity) {
-            let holds = self.sessions.holds_name(pin.kind, &pin.folded, identity);
-            if !holds.await? {
-                return Err(TellError::Taken { kind: pin.kind });
-            }
+            let held = self
+                .sessions
+                .held_until(pin.kind, &pin.folded, identity)
+                .await?;
+            until = held.ok_or(TellError::Taken { kind: pin.kind })?;
         }
         let tokens = if injection.wants_access_token() {
             if !self.refresher.access_token_lives(session) {
                 return Err(TellError::AccessTokenEnded);
             }
+            until = until.min(session.header.access_exp);
             Some(session.tokens()?)
         } else {
             None
@@ -96,6 +114,9 @@ impl Gate {
                 session.reference = session.id.reference(),
                 "groups with the separator, a control character or edge space are not told upstream"
             );
+        }
+        if made::keep(injection, session, &ready, until) {
+            self.sessions.reweigh(session);
         }
         Ok(ready)
     }

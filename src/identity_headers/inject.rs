@@ -1,6 +1,7 @@
 //! From an identity to headers that are ready to be appended.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +19,7 @@ pub struct Injection {
     slots: Vec<Slot>,
     known_by: Known,
     separator: String,
+    number: u32,
 }
 
 /// The identity cannot be told in headers. The request is refused with 403;
@@ -82,11 +84,19 @@ impl ReadyHeaders {
 
 impl Injection {
     pub fn compile(route: &Route, several_providers: bool) -> Self {
+        static LAST: AtomicU32 = AtomicU32::new(0);
         Self {
+            number: LAST.fetch_add(1, Ordering::Relaxed),
             slots: presets::slots(route),
             known_by: Known::compile(&route.identity, several_providers),
             separator: route.identity.group_separator.clone(),
         }
+    }
+
+    /// Tells this one from all others of the process: what it rendered may be
+    /// kept under it.
+    pub const fn number(&self) -> u32 {
+        self.number
     }
 
     /// Whether the upstream is told nothing.

@@ -1,5 +1,7 @@
 //! The policy of one route, ready to be asked.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use crate::config::checked;
 use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
 use crate::model::target::{Target, TargetError};
@@ -12,11 +14,23 @@ pub struct RoutePolicy {
     pub(super) deny: Vec<AccessRule>,
     pub(super) preflight: Preflight,
     encoded_slash: bool,
+    /// Tells this policy from all others of the process.
+    pub(super) number: u32,
+    /// Whether some rule looks at where the client is.
+    pub(super) asks_networks: bool,
 }
 
 impl RoutePolicy {
     pub fn compile(route: &checked::Route) -> Self {
+        static LAST: AtomicU32 = AtomicU32::new(0);
+        let rules = route.rules.iter();
+        let mut rules_of_access = rules
+            .flat_map(|rule| rule.access.iter().flat_map(Access::rules).chain(&rule.deny))
+            .chain(route.access.iter().flat_map(Access::rules))
+            .chain(&route.deny);
         Self {
+            number: LAST.fetch_add(1, Ordering::Relaxed),
+            asks_networks: rules_of_access.any(|rule| !rule.client_networks.is_empty()),
             rules: route.rules.clone(),
             access: route.access.clone(),
             deny: route.deny.clone(),

@@ -23,6 +23,28 @@ pub struct LaneMatch<'a> {
     preflight: bool,
 }
 
+/// Names the rules that a lane judges people by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RuleKey {
+    policy: u32,
+    rule: Option<usize>,
+    also: Option<usize>,
+}
+
+/// Whether the access rules of a lane admit one person, wherever they are.
+/// Good for as long as nothing about the person changes.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    of: RuleKey,
+    admitted: Result<(), DenyReason>,
+}
+
+impl Standing {
+    pub fn is_of(&self, rules: RuleKey) -> bool {
+        self.of == rules
+    }
+}
+
 /// What of a request the rules look at.
 pub(super) struct Asked<'a> {
     target: &'a Target,
@@ -203,11 +225,46 @@ impl<'a> LaneMatch<'a> {
 
     /// Open lanes and deny are decided without asking who it is, but that the
     /// optional lane tells its upstream if it may. A rule's access is ANDed
-    /// with the route's. Nothing here may be kept for the next request: it
-    /// may come from elsewhere.
+    /// with the route's.
     pub fn decide(&self, identity: Option<&Identity>, client: IpAddr) -> Decision {
-        let upgrade = self.rule().is_some_and(|(_, rule)| rule.upgrade);
         let person = identity.map(|identity| Person { identity, client });
+        self.decision(person.map(|person| move || self.admits(person)))
+    }
+
+    /// Which rules judge people here, if what they say may be kept for the
+    /// next request: not where one looks at where the client is.
+    pub fn keepable(&self) -> Option<RuleKey> {
+        (!self.policy.asks_networks && self.lane().knows_people()).then(|| RuleKey {
+            policy: self.policy.number,
+            rule: self.rule.map(|(index, _)| index),
+            also: self.also.map(|(index, _)| index),
+        })
+    }
+
+    /// What the rules say of a person. `rules`: those of
+    /// [`LaneMatch::keepable`].
+    pub fn standing(&self, identity: &Identity, client: IpAddr, rules: RuleKey) -> Standing {
+        Standing {
+            of: rules,
+            admitted: self.admits(Person { identity, client }),
+        }
+    }
+
+    /// As [`LaneMatch::decide`], about a person whose standing is known. One
+    /// of other rules than this lane's admits nobody.
+    pub fn decide_as(&self, standing: Standing) -> Decision {
+        let ours = self.keepable().is_some_and(|rules| standing.is_of(rules));
+        let admitted = if ours {
+            standing.admitted
+        } else {
+            Err(DenyReason::NotAdmitted)
+        };
+        self.decision(Some(move || admitted))
+    }
+
+    /// `person`: whether the rules admit this one, if there is one.
+    fn decision(&self, person: Option<impl Fn() -> Result<(), DenyReason>>) -> Decision {
+        let upgrade = self.rule().is_some_and(|(_, rule)| rule.upgrade);
         let open = |lane| Permit {
             lane,
             upgrade_allowed: upgrade,
@@ -219,7 +276,7 @@ impl<'a> LaneMatch<'a> {
             (Lane::Deny, _) => Decision::Deny(DenyReason::RouteDenies),
             (Lane::Public | Lane::BackendToken, _) => Decision::Permit(open(lane)),
             (Lane::Optional, person) => {
-                let known = person.is_some_and(|person| self.admits(person).is_ok());
+                let known = person.is_some_and(|admitted| admitted().is_ok());
                 Decision::Permit(Permit {
                     upgrade_allowed: upgrade || known,
                     carries_identity: known,
@@ -232,7 +289,7 @@ impl<'a> LaneMatch<'a> {
             (Lane::Session, None) => Decision::SignIn {
                 unauthenticated: self.unauthenticated(),
             },
-            (Lane::Session, Some(person)) => match self.admits(person) {
+            (Lane::Session, Some(admitted)) => match admitted() {
                 Err(reason) => Decision::Deny(reason),
                 Ok(()) => Decision::Permit(Permit {
                     upgrade_allowed: true,

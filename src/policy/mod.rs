@@ -17,7 +17,7 @@ mod table;
 
 pub use compile::RoutePolicy;
 pub use decision::{Decision, DenyReason, Permit};
-pub use evaluate::LaneMatch;
+pub use evaluate::{LaneMatch, RuleKey, Standing};
 pub use explain::{
     AccessOutcome, AccessStep, Asked, DenyOutcome, DenyStep, Explanation, RuleStep, admitted,
 };

@@ -172,6 +172,17 @@ fn outcome(policy: &RoutePolicy, method: &str, path: &str, name: &str) -> String
     let client = client.parse().unwrap();
     let identity = who(name);
     let matched = policy.lane(&target, &headers);
+    if let (Some(rules), Some(person)) = (matched.keepable(), &identity) {
+        // What was kept decides as the rules do, and nothing else's does.
+        let elsewhere = "203.0.113.7".parse().unwrap();
+        let standing = matched.standing(person, elsewhere, rules);
+        assert_eq!(
+            matched.decide_as(standing),
+            matched.decide(Some(person), client)
+        );
+        let foreign = open().lane(&target, &headers).keepable();
+        assert!(foreign.is_none_or(|foreign| !standing.is_of(foreign)));
+    }
     match matched.decide(identity.as_ref(), client) {
         Decision::Permit(permit) => {
             assert_eq!(permit.lane(), matched.lane());

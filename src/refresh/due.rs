@@ -76,6 +76,24 @@ pub(super) fn due(session: &Session, now: Timestamp, limits: Limits) -> Due {
     }
 }
 
+/// Until when nothing is due; in the past where something is, or may be.
+pub(super) fn quiet_until(session: &Session, now: Timestamp, limits: Limits) -> Timestamp {
+    if due(session, now, limits) != Due::No {
+        return Timestamp(0);
+    }
+    let header = &session.header;
+    let ends = header.access_exp.min(claims_end(session, limits));
+    if header.rt_fp.is_none() || header.received_at == Timestamp(0) {
+        // Without a time of receipt the window is not worth keeping.
+        return if header.rt_fp.is_none() {
+            ends
+        } else {
+            Timestamp(0)
+        };
+    }
+    ends.min(session.refresh_from(header.received_at, limits.skew_max))
+}
+
 /// When the claims get too old.
 pub(super) fn claims_end(session: &Session, limits: Limits) -> Timestamp {
     session.identity.read_at.plus(limits.identity_max_age)

@@ -33,7 +33,7 @@ pub(crate) fn tokens(clock: &Clock, text: &str, life: Duration) -> TokenSet {
 
 pub(crate) async fn signed_in(life: Duration) -> Rig {
     let clock = Clock::movable();
-    let sessions = Arc::new(Sessions::new(
+    let sessions = Sessions::new(
         Arc::new(MemoryStore::new(clock.clone())),
         KeyRing::parse(&KeyRing::generate()).unwrap(),
         clock.clone(),
@@ -42,7 +42,8 @@ pub(crate) async fn signed_in(life: Duration) -> Rig {
             lifetime: MINUTE * 60 * 24 * 30,
             idle_timeout: Duration::ZERO,
         },
-    ));
+    );
+    let sessions = Arc::new(sessions.caching(MINUTE / 2, tokio::runtime::Handle::current()));
     let (_, session) = another(&clock, &sessions, b"seed", life).await;
     Rig {
         clock,

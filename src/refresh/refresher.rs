@@ -143,6 +143,17 @@ impl Refresher {
         }
     }
 
+    /// Whether nothing is due for this session: it may be used as it is, and
+    /// nothing needs to begin. Worked out once for each reading.
+    pub fn is_quiet(&self, session: &Session, now: Timestamp) -> bool {
+        if now < session.quiet_until() {
+            return true;
+        }
+        let until = due::quiet_until(session, now, self.inner.limits(session));
+        session.be_quiet_until(until);
+        now < until
+    }
+
     /// Whether the access token of `session` may still be passed on.
     pub fn access_token_lives(&self, session: &Session) -> bool {
         self.inner.clock.now() < session.header.access_exp

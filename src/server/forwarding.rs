@@ -25,7 +25,7 @@ pub(super) struct Admitted<'a> {
     pub(super) route: &'a Route,
     /// What was judged and will be sent.
     pub(super) judged: &'a Target,
-    pub(super) session: Option<Box<Session>>,
+    pub(super) session: Option<Session>,
 }
 
 impl Inner {

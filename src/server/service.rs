@@ -339,7 +339,7 @@ impl Inner {
                 trail.decision = Some("deny");
                 trail.reason = Some(reason.reason());
                 trail.session = session.as_ref().map(|session| session.id.reference_text());
-                self.refuse(context, manner, reason.reason(), session.as_deref())
+                self.refuse(context, manner, reason.reason(), session.as_ref())
             }
             Verdict::Unavailable {
                 reason,

@@ -33,7 +33,7 @@ pub struct TunnelGuard {
 
 #[derive(Debug)]
 struct Guarded {
-    session: Box<Session>,
+    session: Session,
     closer: TunnelCloser,
 }
 
@@ -56,7 +56,7 @@ impl TunnelGuard {
     }
 
     /// From now on the tunnel lives no longer than the session.
-    pub(super) fn guard(&self, session: Box<Session>, closer: TunnelCloser) {
+    pub(super) fn guard(&self, session: Session, closer: TunnelCloser) {
         if let Err(unguarded) = self.tunnels.send(Guarded { session, closer }) {
             // The runtime of the task is gone: the process is ending.
             unguarded.0.closer.close();
@@ -119,7 +119,7 @@ impl Watch {
             }
             Entry::Vacant(vacant) => {
                 vacant.insert(Watched {
-                    session: *session,
+                    session,
                     closers: vec![closer],
                 });
                 self.looks.push_front((Instant::now(), id));
@@ -196,7 +196,7 @@ mod tests {
     async fn guarded(rig: &Rig, guard: &TunnelGuard, tunnels: &Tunnels) -> (Session, Tunnel) {
         let (_, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE).await;
         let (tunnel, closer) = tunnels.open();
-        guard.guard(Box::new(session.clone()), closer);
+        guard.guard(session.clone(), closer);
         (session, tunnel)
     }
 
@@ -211,10 +211,10 @@ mod tests {
         let tunnels = Tunnels::default();
         let (session, mut one) = guarded(&rig, &guard, &tunnels).await;
         let (mut second, closer) = tunnels.open();
-        guard.guard(Box::new(session.clone()), closer);
+        guard.guard(session.clone(), closer);
         let (_, other) = another(&rig.clock, &rig.sessions, b"two", MINUTE).await;
         let (mut others, closer) = tunnels.open();
-        guard.guard(Box::new(other), closer);
+        guard.guard(other, closer);
         rig.sessions.revoke(&session).await.unwrap();
         assert!(ends(&mut one, MINUTE).await);
         assert!(ends(&mut second, MINUTE).await);
@@ -228,7 +228,7 @@ mod tests {
         let (_, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE).await;
         rig.sessions.revoke(&session).await.unwrap();
         let (mut tunnel, closer) = Tunnels::default().open();
-        guard.guard(Box::new(session), closer);
+        guard.guard(session, closer);
         assert!(ends(&mut tunnel, MINUTE).await);
     }
 

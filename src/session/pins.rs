@@ -70,14 +70,27 @@ impl Sessions {
         folded: &str,
         identity: &Identity,
     ) -> Result<bool, SessionError> {
+        let held = self.held_until(kind, folded, identity).await?;
+        Ok(held.is_some())
+    }
+
+    /// As [`Sessions::holds_name`]: until when the answer counts, if the name
+    /// is this person's. In the past where the store could not be asked.
+    pub async fn held_until(
+        &self,
+        kind: &'static str,
+        folded: &str,
+        identity: &Identity,
+    ) -> Result<Option<Timestamp>, SessionError> {
         let pin = self.pin_name(kind, folded);
         let person = self.person(&identity.issuer, &identity.subject);
         let known = self.pins.answers().get(&(pin.0, person)).copied();
         let now = self.clock.now();
         let age = |answer: &Answer| now.since(answer.at);
         let fresh = known.filter(|known| age(known) < if known.ours { OURS } else { TAKEN });
+        let until = |known: Answer| known.ours.then(|| known.at.plus(OURS));
         if let Some(known) = fresh {
-            return Ok(known.ours);
+            return Ok(until(known));
         }
         let mut ours = vec![FORM];
         ours.extend(person);
@@ -86,11 +99,11 @@ impl Sessions {
                 let ours = *holder == *ours;
                 let answer = Answer { ours, at: now };
                 self.pins.remember((pin.0, person), answer);
-                Ok(ours)
+                Ok(until(answer))
             }
             Err(error) => known
                 .filter(|known| known.ours && age(known) < OURS + STALE)
-                .map(|known| known.ours)
+                .map(until)
                 .ok_or_else(|| error.into()),
         }
     }

@@ -223,9 +223,9 @@ impl Sessions {
     }
 
     /// What is kept with a session has grown.
-    pub fn reweigh(&self, ticket: &Ticket) {
+    pub fn reweigh(&self, session: &Session) {
         if let Some(hot) = &self.hot {
-            hot.cache.reweigh(&Key::of(ticket));
+            hot.cache.reweigh(&session.ticket);
         }
     }
 

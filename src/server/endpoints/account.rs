@@ -133,7 +133,7 @@ impl Inner {
         context: &RequestContext,
         manner: Manner,
         head: &Head,
-    ) -> Result<(Box<Session>, Ticket), Response<Body>> {
+    ) -> Result<(Session, Ticket), Response<Body>> {
         let cookies = cookie_fields(&head.headers);
         let authentication = self
             .gate

@@ -277,7 +277,7 @@ impl Inner {
         scope: &Scope,
         cookies: &[&[u8]],
         handed_off: &HandedOff,
-    ) -> Option<Box<Session>> {
+    ) -> Option<Session> {
         let Authentication::SignedIn { session, .. } =
             self.gate.recognise(Some(scope), cookies).await
         else {

@@ -361,7 +361,7 @@ impl Inner {
 
 /// What a form of ours came with.
 pub(super) enum Shown {
-    Session(Box<Session>),
+    Session(Session),
     /// Tickets that the store cannot say anything about now.
     Unread(Vec<Ticket>),
     Nobody,

@@ -296,10 +296,13 @@ impl<V: Entry, R> HotCache<V, R> {
     }
 
     /// What is kept with an entry has grown.
-    pub fn reweigh(&self, key: &Key) {
+    pub fn reweigh(&self, name: &Digest) {
         let mut evicted = Vec::new();
         let mut ledger = self.ledger();
-        let Some(slot) = self.live.peek(key) else {
+        let Some(key) = ledger.key_of(name) else {
+            return;
+        };
+        let Some(slot) = self.live.peek(&key) else {
             return;
         };
         let weight = slot.value.bytes() as u64;
@@ -308,7 +311,7 @@ impl<V: Entry, R> HotCache<V, R> {
             // Refused only if it is gone.
             let _ = self
                 .live
-                .replace_with_lifecycle(*key, slot, true, &mut evicted);
+                .replace_with_lifecycle(key, slot, true, &mut evicted);
         }
         self.unindex_evicted(&mut ledger, &evicted);
         self.counts
