@@ -7,7 +7,7 @@ use clap::Args;
 use crate::running::Running;
 use crate::work::Size;
 use crate::world::{World, first};
-use crate::{Failure, load, page, pieces, report};
+use crate::{Failure, load, page, report};
 
 /// So many requests go before those that count.
 const WARM_UP: u64 = 300;
@@ -52,7 +52,7 @@ async fn tables(options: &Options) -> Result<(), Failure> {
                 },
             )
         });
-        let table = grown(gateway, "routes", "route", &sizes).await?;
+        let table = grown(gateway, "routes", &sizes).await?;
         page::tell("routes", &table, options.write)?;
     }
     if wanted("groups") {
@@ -65,7 +65,7 @@ async fn tables(options: &Options) -> Result<(), Failure> {
                 },
             )
         });
-        let table = grown(gateway, "groups", "policy", &sizes).await?;
+        let table = grown(gateway, "groups", &sizes).await?;
         page::tell("groups", &table, options.write)?;
     }
     if wanted("rules") {
@@ -78,7 +78,7 @@ async fn tables(options: &Options) -> Result<(), Failure> {
                 },
             )
         });
-        let table = grown(gateway, "rules", "policy", &sizes).await?;
+        let table = grown(gateway, "rules", &sizes).await?;
         page::tell("rules", &table, options.write)?;
     }
     if wanted("sessions") {
@@ -88,16 +88,12 @@ async fn tables(options: &Options) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One row per size: the whole request, and the piece that looks there.
-async fn grown(
-    gateway: &Path,
-    what: &str,
-    piece: &str,
-    sizes: &[(usize, Size)],
-) -> Result<String, Failure> {
+/// One row per size.
+async fn grown(gateway: &Path, what: &str, sizes: &[(usize, Size)]) -> Result<String, Failure> {
     let mut table = format!(
-        "| {what} | whole request, instructions | CPU time, µs | of it `{piece}`, instructions |\n\
-         |---|---|---|---|\n"
+        "| {what} | instructions | CPU time, µs |
+|---|---|---|
+"
     );
     for (count, size) in sizes {
         report::progress(&format!("{what}: {count}…"));
@@ -105,12 +101,10 @@ async fn grown(
         let heads = world.plant(0..1, 1).await?;
         let whole = counted(gateway, &world, &heads, &heads).await?;
         let time = timed(gateway, &world, &heads).await?;
-        let part = pieces::cost(piece, *size)?;
         table.push_str(&format!(
-            "| {} | {} | {time:.1} | {} |\n",
+            "| {} | {} | {time:.1} |\n",
             report::grouped(*count as u64),
-            report::grouped(whole),
-            report::grouped(part)
+            report::grouped(whole)
         ));
     }
     Ok(table)

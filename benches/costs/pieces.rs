@@ -27,12 +27,6 @@ pub struct Options {
 pub struct Repeat {
     piece: String,
     times: u64,
-    #[arg(long, default_value_t = Size::USUAL.routes)]
-    routes: usize,
-    #[arg(long, default_value_t = Size::USUAL.rules)]
-    rules: usize,
-    #[arg(long, default_value_t = Size::USUAL.groups)]
-    groups: usize,
 }
 
 pub struct Piece {
@@ -71,7 +65,7 @@ pub fn run(options: &Options) -> Result<(), Failure> {
     };
     let mut over = Vec::new();
     for piece in PIECES.iter().filter(wanted) {
-        let cost = cost(piece.name, Size::USUAL)?;
+        let cost = cost(piece.name)?;
         report::result(&format!(
             "{:<8} {:>7} instructions (limit {:>7})  {}",
             piece.name,
@@ -90,25 +84,25 @@ pub fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// Instructions of one piece, once.
-pub fn cost(piece: &str, size: Size) -> Result<u64, Failure> {
-    let cost = repeated(piece, size)?;
+fn cost(piece: &str) -> Result<u64, Failure> {
+    let cost = repeated(piece)?;
     // It works on a copy, which is not the piece's own doing.
     let copy = if piece == "head" {
-        repeated("copy", size)?
+        repeated("copy")?
     } else {
         0
     };
     Ok(cost.saturating_sub(copy))
 }
 
-fn repeated(piece: &str, size: Size) -> Result<u64, Failure> {
+fn repeated(piece: &str) -> Result<u64, Failure> {
     let [short, long] = LENGTHS;
-    let few = counted(piece, short, size)?;
-    let many = counted(piece, long, size)?;
+    let few = counted(piece, short)?;
+    let many = counted(piece, long)?;
     Ok(many.saturating_sub(few) / (long - short))
 }
 
-fn counted(piece: &str, times: u64, size: Size) -> Result<u64, Failure> {
+fn counted(piece: &str, times: u64) -> Result<u64, Failure> {
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let out = folder.path().join("callgrind.out");
     let words = callgrind::before(&out);
@@ -117,9 +111,6 @@ fn counted(piece: &str, times: u64, size: Size) -> Result<u64, Failure> {
         .args(&words[1..])
         .arg(own)
         .args(["repeat", piece, &times.to_string()])
-        .args(["--routes", &size.routes.to_string()])
-        .args(["--rules", &size.rules.to_string()])
-        .args(["--groups", &size.groups.to_string()])
         .output()
         .map_err(|error| format!("valgrind: {error}"))?;
     if !output.status.success() {
@@ -131,11 +122,7 @@ fn counted(piece: &str, times: u64, size: Size) -> Result<u64, Failure> {
 
 /// Runs a piece so many times, and checks that it does what it should.
 pub fn repeat(options: &Repeat) -> Result<(), Failure> {
-    let bench = Bench::new(Size {
-        routes: options.routes,
-        rules: options.rules,
-        groups: options.groups,
-    })?;
+    let bench = Bench::new(Size::USUAL)?;
     let target = bench.target().ok_or("not a target")?;
     let route = bench.route(&target).ok_or("no route")?;
     let rewrite = bench.scrub_and_inject();

@@ -61,7 +61,7 @@ const SHAPES: [Shape; 3] = [
         path: "/public/item?page=2",
         signed_in: false,
         body: 1024,
-        limit: 90_000,
+        limit: 75_000,
     },
     Shape {
         name: "signed-in",

@@ -27,6 +27,9 @@ use vestibule::telemetry::{AccessLog, RequestLine, Telemetry};
 use crate::Failure;
 use crate::load;
 
+/// Longer patterns are looked at before that of its route.
+pub const PATH: &str = "/r1/item?page=2";
+
 const AUTHORITY: &str = "app.localhost:4180";
 
 /// How big the world is in which a piece is asked.
@@ -95,8 +98,8 @@ pub fn tokens(now: Timestamp) -> TokenSet {
     }
 }
 
-/// As many routes below `/r1/`, `/r2/`… as asked, each with as many rules;
-/// the last route is the one that is looked for, and no rule of it matches.
+/// As many routes below `/r1/`, `/r2/`… as asked, each with as many rules.
+/// [`PATH`] belongs to the first, of which no rule matches.
 pub fn routes(size: Size, upstream: &str) -> String {
     let mut text = String::new();
     for route in 1..=size.routes {
@@ -159,16 +162,15 @@ impl Bench {
         });
         let made = made.now_or_never().ok_or("memory does not wait")?;
         let (ticket, session) = made.map_err(|error| error.to_string())?;
-        let path = format!("/r{}/item?page=2", size.routes);
         let head = load::head(
             AUTHORITY,
-            &path,
+            PATH,
             &format!("vestibule={}", ticket_text(&sessions, &ticket)),
         );
         let log = AccessLog::start(true, std::io::sink()).map_err(|error| error.to_string())?;
         Ok(Self {
             headers: headers(&head),
-            uri: path.parse().map_err(|_| "no path")?,
+            uri: PATH.parse().map_err(|_| "no path")?,
             table: RouteTable::compile(&config),
             cookies,
             sessions,

@@ -15,7 +15,7 @@ use crate::harness::planted::Planter;
 use crate::harness::provider::Provider;
 use crate::load;
 use crate::origin::Origin;
-use crate::work::{Size, identity, routes, tokens};
+use crate::work::{PATH, Size, identity, routes, tokens};
 
 /// Writes under way at once.
 const AT_ONCE: usize = 256;
@@ -85,8 +85,7 @@ impl World {
 
     fn head(&self, cookie: &str) -> Vec<u8> {
         let authority = format!("app.localhost:{}", self.plan.port());
-        let path = format!("/r{}/item?page=2", self.size.routes);
-        load::head(&authority, &path, &format!("vestibule={cookie}"))
+        load::head(&authority, PATH, &format!("vestibule={cookie}"))
     }
 }
 
