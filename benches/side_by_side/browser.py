@@ -28,7 +28,8 @@ TLS.check_hostname = False
 TLS.verify_mode = ssl.CERT_NONE
 
 
-def _is_over(attributes):
+def is_over(attributes):
+    """Whether a Set-Cookie with these attributes drops its cookie."""
     age = re.search(r"(?i);\s*max-age=(-?\d+)", attributes)
     if age:
         return int(age.group(1)) <= 0
@@ -70,7 +71,7 @@ class Browser:
         for line in answer.headers.get_all("Set-Cookie") or []:
             pair, _, attributes = line.partition(";")
             name, _, value = pair.partition("=")
-            if _is_over(";" + attributes):
+            if is_over(";" + attributes):
                 jar.pop(name.strip(), None)
             else:
                 jar[name.strip()] = value.strip()

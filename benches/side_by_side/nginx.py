@@ -1,11 +1,13 @@
 """nginx as a bare proxy, with the upstream connections that it must be told
 to keep."""
 
+import os
+
 from .peer import Peer
 from .process import Process, free_port, need
 
 CONFIG = """
-worker_processes 1; daemon off; master_process {master}; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
+{user}worker_processes 1; daemon off; master_process {master}; pid {folder}/nginx.pid; error_log {folder}/nginx.err;
 events {{ worker_connections {most}; }}
 http {{
     access_log off; keepalive_requests 1000000000; keepalive_timeout 300s;
@@ -13,7 +15,6 @@ http {{
     uwsgi_temp_path {folder}/n; scgi_temp_path {folder}/n;
     upstream u {{ server 127.0.0.1:{upstream}; keepalive 128; keepalive_requests 1000000000; keepalive_time 1d; }}
     ssl_certificate {certificate}; ssl_certificate_key {key}; ssl_protocols TLSv1.2 TLSv1.3;
-    http2_max_requests 1000000000; http2_recv_timeout 300s;
     server {{
         listen 127.0.0.1:{h1} backlog=4096;
         listen 127.0.0.1:{tls} ssl http2 backlog=4096;
@@ -32,9 +33,8 @@ def start(place, around=(), master="on"):
     config = place.write(
         "nginx.conf",
         CONFIG.format(
-            folder=place.folder, upstream=place.upstream_port, certificate=place.certificate,
-            key=place.key, master=master,
-            most=place.connections, **ports,
+            user="user root; " if os.geteuid() == 0 else "", folder=place.folder, most=place.connections,
+            upstream=place.upstream_port, certificate=place.certificate, key=place.key, master=master, **ports,
         ),
     )
     command = [*around, need("nginx"), "-c", config, "-e", f"{place.folder}/nginx.err"]

@@ -24,12 +24,17 @@ def _count(peer, way, requests, folder, cpus):
         finally:
             tracer.send_signal(signal.SIGINT)
             tracer.wait(30)
+    with open(table) as written:
+        return read(written.read())
+
+
+def read(table):
+    """{system call: how often} of what strace -c writes."""
     calls = {}
-    with open(table) as lines:
-        for line in lines:
-            found = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
-            if found and found.group(2) != "total":
-                calls[found.group(2)] = int(found.group(1))
+    for line in table.splitlines():
+        found = re.match(r"\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+(?:\d+\s+)?(\w+)$", line)
+        if found and found.group(2) != "total":
+            calls[found.group(2)] = int(found.group(1))
     return calls
 
 

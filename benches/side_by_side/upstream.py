@@ -10,7 +10,7 @@ from .process import Failed, Process, free_port, need
 SIZES = {"1k": 1024, "64k": 65536, "1m": 1048576}
 
 CONFIG = """
-worker_processes 1; daemon off; pid {folder}/upstream.pid; error_log {folder}/upstream.err;
+{user}worker_processes 1; daemon off; pid {folder}/upstream.pid; error_log {folder}/upstream.err;
 events {{ worker_connections 4096; }}
 http {{
     access_log off; keepalive_requests 1000000000; keepalive_timeout 300s;
@@ -42,9 +42,11 @@ class Upstream:
             with open(f"{folder}/files/{name}", "wb") as file:
                 file.write(b"0123456789abcdef" * (SIZES[name] // 16))
         body = "0123456789abcdef" * (SIZES["1k"] // 16)
+        # As root it would give its rights up, and those to read these files.
+        user = "user root; " if os.geteuid() == 0 else ""
         config = f"{folder}/upstream.conf"
         with open(config, "w") as file:
-            file.write(CONFIG.format(folder=folder, port=self.port, status=self.status, body=body))
+            file.write(CONFIG.format(user=user, folder=folder, port=self.port, status=self.status, body=body))
         command = [need("nginx"), "-c", config, "-e", f"{folder}/upstream.err"]
         self.process = Process("upstream", command, folder, cpus).wait_for(self.port)
 
