@@ -131,5 +131,10 @@ def output(command, cpus=None, seconds=120):
     return done.stdout + done.stderr
 
 
+_began = time.monotonic()
+
+
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    """Progress, with minutes and seconds since the start."""
+    minutes, seconds = divmod(int(time.monotonic() - _began), 60)
+    print(f"{minutes:2}:{seconds:02} {text}", file=sys.stderr, flush=True)
