@@ -23,7 +23,9 @@ use vestibule::session::sessions::{NewSession, Sessions};
 use vestibule::session::ticket::Scope;
 
 /// Writes under way at once.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 32;
+
+const MOST_TRIES: u32 = 50;
 
 fn main() -> ExitCode {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -106,14 +108,22 @@ async fn person(
         scope: None,
     };
     let seed = random::bytes::<32>();
-    let created = sessions.create(NewSession {
+    let draft = sessions.draft(NewSession {
         identity: &identity,
         tokens: &tokens,
         scope,
         seed: &seed,
         user_agent: None,
         began_at: now,
-    });
-    let (ticket, _) = created.await?;
-    Ok(sessions.ticket_text(&ticket))
+    })?;
+    // A store that is busy with so many is asked again.
+    let mut tries = 1;
+    while let Err(error) = sessions.keep(&draft).await {
+        if tries == MOST_TRIES {
+            return Err(error.into());
+        }
+        tries += 1;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(sessions.ticket_text(&draft.ticket))
 }
