@@ -69,6 +69,8 @@ mod login_rows;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod many_sessions;
+#[cfg(test)]
 mod paths;
 #[cfg(test)]
 mod provider_faults;
@@ -112,6 +114,8 @@ mod tunnels;
 mod two_providers;
 #[cfg(test)]
 mod upstreams;
+#[cfg(test)]
+mod warm_sessions;
 #[cfg(test)]
 mod why;
 #[cfg(test)]

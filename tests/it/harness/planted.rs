@@ -97,9 +97,23 @@ impl Planter {
         self.sessions.ticket_text(&ticket)
     }
 
+    /// With so many groups, of some forty bytes each.
+    pub async fn person_of(&self, subject: String, groups: usize) -> Planted {
+        let mut identity = self.identity(&subject, 0);
+        let group = |number| format!("group-{number:06}-of-{subject:.<24}");
+        identity.groups = Groups::Known((0..groups).map(group).collect());
+        let seed = random::bytes::<32>();
+        let planted = self.planted(identity, &seed).await;
+        planted.expect("a session")
+    }
+
     /// `seed` gives the ticket, before the session is there too.
     pub async fn person_with(&self, subject: String, seed: &[u8]) -> Result<Planted, String> {
-        let identity = self.identity(&subject, 0);
+        self.planted(self.identity(&subject, 0), seed).await
+    }
+
+    async fn planted(&self, identity: Identity, seed: &[u8]) -> Result<Planted, String> {
+        let subject = identity.subject.clone();
         let tokens = self.tokens(&subject, 0);
         let new = NewSession {
             identity: &identity,

@@ -202,6 +202,17 @@ impl Field {
         }
     }
 
+    /// Until nobody needs to be looked up any more.
+    pub(super) async fn everybody_is_remembered(&self) {
+        until::some("everybody is remembered", || async {
+            let before = self.remembered().await.0;
+            self.look_at_everybody(until::PATIENCE).await;
+            let all = self.people.len() as f64;
+            (self.remembered().await.0 - before >= all).then_some(())
+        })
+        .await;
+    }
+
     /// True if it was served, rightly or not.
     pub(super) async fn read(
         &self,
@@ -327,6 +338,16 @@ impl Field {
     /// A copy, so that no lock is held while somebody waits.
     fn taken(&self, who: usize) -> Planted {
         self.person(who).clone()
+    }
+
+    /// How often the reading gateway answered from memory, and how often a
+    /// reading was overtaken by a change.
+    pub(super) async fn remembered(&self) -> (f64, f64) {
+        let metric = |name: &'static str| self.reading.metric(name);
+        (
+            metric("vestibule_session_cache_lookups_total{outcome=\"hit\"").await,
+            metric("vestibule_session_cache_fills_total{outcome=\"tainted\"").await,
+        )
     }
 
     /// Nobody was served what had been replaced or ended for longer than the

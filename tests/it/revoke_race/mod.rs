@@ -86,6 +86,10 @@ async fn revoke_race_in_calm_weather() {
     assert_eq!((count(unserved), count(lost_writes)), (0, 0));
     assert_eq!(count(checked), 4000);
     assert!(count(ended) > 1500);
+    // None of it would mean anything if nothing were remembered.
+    let (hits, tainted) = field.remembered().await;
+    println!("{name}: {hits} answers from memory, {tainted} readings overtaken");
+    assert!(hits > 2000.0 && tainted > 20.0, "{hits} {tainted}");
     field.agrees_with_the_store().await;
 }
 
@@ -161,7 +165,8 @@ async fn ends_unheard(name: &str, weather: Weather, bound: Duration) {
     let chaos = Chaos::before(redis.address()).await;
     let lines = (redis.lines(), Redis::lines_through(&chaos));
     let field = Field::start((&lines.0, &lines.1), MAX_STALE, 200).await;
-    field.look_at_everybody(CALM).await;
+    field.everybody_is_remembered().await;
+    let hits = field.remembered().await.0;
     chaos.set(weather);
     let began = Instant::now();
     let mut door = KeepAlive::to(&field.writing);
