@@ -101,8 +101,14 @@ impl Field {
         self
     }
 
-    /// Everybody has a duel, `bound` long, in an order that nobody knows.
+    /// Everybody has a duel, in an order that nobody knows, and is looked at
+    /// again when the bound has passed.
     pub(super) async fn duels(self: &Arc<Self>, bound: Duration) {
+        self.duels_and_looks(bound, bound).await;
+    }
+
+    /// The same, with the last look so long after the duel.
+    pub(super) async fn duels_and_looks(self: &Arc<Self>, bound: Duration, after: Duration) {
         let mut order: Vec<usize> = (0..self.people.len()).collect();
         for at in (1..order.len()).rev() {
             order.swap(at, pick(at + 1));
@@ -120,7 +126,7 @@ impl Field {
                     let next = order.lock().expect("order").pop();
                     let Some(who) = next else { break };
                     field.duel(who, bound, &mut lines, &mut door).await;
-                    again.send((who, Instant::now() + bound)).expect("checkers");
+                    again.send((who, Instant::now() + after)).expect("checkers");
                 }
             });
         }

@@ -259,10 +259,11 @@ async fn revoke_race_over_failovers() {
     }
     let mut sentinels = Sentinels::start().await;
     let lines = sentinels.lines();
-    let field = Arc::new(Field::start((&lines, &lines), MAX_STALE, 80).await);
+    let field = Arc::new(Field::start((&lines, &lines), MAX_STALE, 400).await);
     let over = Arc::new(AtomicBool::new(false));
     let duels = async {
-        field.duels(Duration::from_secs(600)).await;
+        let forgiving = Duration::from_secs(3600);
+        field.duels_and_looks(forgiving, CALM).await;
         over.store(true, Ordering::SeqCst);
     };
     tokio::join!(duels, trouble::failovers(&mut sentinels, &over));

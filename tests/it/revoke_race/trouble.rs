@@ -55,7 +55,7 @@ pub(super) async fn stalling(redis: &Redis, over: &AtomicBool) {
 /// The servers trade places, or a sentinel orders it.
 pub(super) async fn failovers(sentinels: &mut Sentinels, over: &AtomicBool) {
     while !over.load(Ordering::SeqCst) {
-        wait(Duration::from_secs(2), over).await;
         sentinels.trade_places().await;
+        wait(Duration::from_secs(2), over).await;
     }
 }
