@@ -55,6 +55,8 @@ pub(super) struct Tally {
     pub(super) rewritten: AtomicUsize,
     /// Looks after the bound for which the answer was fixed.
     pub(super) checked: AtomicUsize,
+    /// The first of those who were not served.
+    why: Mutex<Vec<String>>,
     stale: Mutex<Vec<String>>,
     wrong: Mutex<Vec<String>>,
 }
@@ -235,6 +237,13 @@ impl Field {
             answer,
         };
         let verdict = self.ledger(who).judge(&asked, bound);
+        if verdict == Verdict::Unserved {
+            let mut why = self.tally.why.lock().expect("why");
+            if why.len() < QUOTED {
+                let after = asked.ended - asked.began;
+                why.push(format!("{:?} after {after:?}", asked.answer));
+            }
+        }
         let served = verdict != Verdict::Unserved;
         match verdict {
             Verdict::Right => {
@@ -366,9 +375,11 @@ impl Field {
             ended,
             rewritten,
             checked,
+            why,
             stale,
             wrong,
         } = &self.tally;
+        let why = why.lock().expect("why");
         let (stale, wrong) = (stale.lock().expect("stale"), wrong.lock().expect("wrong"));
         let count = |number: &AtomicUsize| number.load(Ordering::Relaxed);
         println!(
@@ -384,6 +395,9 @@ impl Field {
             stale.len(),
             wrong.len(),
         );
+        for why in why.iter() {
+            println!("{name}: not served: {why}");
+        }
         let quoted = |complaints: &[String]| complaints[..complaints.len().min(QUOTED)].join("\n");
         assert!(
             stale.is_empty(),
