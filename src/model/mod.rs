@@ -10,5 +10,6 @@ pub mod origin;
 pub mod path_prefix;
 pub mod path_text;
 pub mod pattern;
+pub mod pattern_tree;
 pub mod target;
 pub mod tokens;

@@ -11,13 +11,13 @@ use super::path_text;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PathPattern {
     written: String,
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// Ends in `/*`: everything below.
-    open: bool,
+    pub(super) open: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Segment {
+pub(super) enum Segment {
     /// One whole segment, whatever it is.
     Any,
     /// This one; empty only as the last (`/a/`).

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::config::checked;
 use crate::model::access::{Access, AccessRule, LaneRule, Preflight};
+use crate::model::pattern_tree::PatternTree;
 use crate::model::target::{Target, TargetError};
 
 /// Rules in the order in which they were written, and the route's access.
@@ -18,6 +19,10 @@ pub struct RoutePolicy {
     pub(super) number: u32,
     /// Whether some rule looks at where the client is.
     pub(super) asks_networks: bool,
+    /// The paths of all rules.
+    pub(super) paths: PatternTree,
+    /// Those of the rules that do not open anything.
+    pub(super) guarded: PatternTree,
 }
 
 impl RoutePolicy {
@@ -28,9 +33,13 @@ impl RoutePolicy {
             .flat_map(|rule| rule.access.iter().flat_map(Access::rules).chain(&rule.deny))
             .chain(route.access.iter().flat_map(Access::rules))
             .chain(&route.deny);
+        let numbered = || route.rules.iter().enumerate();
+        let guarded = numbered().filter(|(_, rule)| !rule.lane.is_open());
         Self {
             number: LAST.fetch_add(1, Ordering::Relaxed),
             asks_networks: rules_of_access.any(|rule| !rule.client_networks.is_empty()),
+            paths: PatternTree::new(numbered().map(|(at, rule)| (at, &rule.path))),
+            guarded: PatternTree::new(guarded.map(|(at, rule)| (at, &rule.path))),
             rules: route.rules.clone(),
             access: route.access.clone(),
             deny: route.deny.clone(),

@@ -60,8 +60,8 @@ impl RoutePolicy {
     /// A target that [`RoutePolicy::takes`] refuses must not come here.
     pub fn lane<'a>(&'a self, target: &Target, headers: &HeaderMap) -> LaneMatch<'a> {
         let mut asked = Asked::new(target, headers);
-        let mut numbered = self.rules.iter().enumerate();
-        let rule = numbered.find(|(_, rule)| asked.as_written(rule) || asked.leniently(rule));
+        let rule = self.first_rule(&mut asked);
+        let rule = rule.map(|at| (at, &self.rules[at]));
         let also = match rule {
             Some((index, rule)) if !rule.lane.is_open() => {
                 asked.other_reading(rule, &self.rules, index + 1)
@@ -80,6 +80,29 @@ impl RoutePolicy {
             also,
             preflight,
         }
+    }
+}
+
+impl RoutePolicy {
+    /// The first rule that matches in either reading. Only those whose path
+    /// fits are looked at.
+    fn first_rule(&self, asked: &mut Asked<'_>) -> Option<usize> {
+        let mut first = None;
+        let is_earlier = |at, first: Option<usize>| first.is_none_or(|before| at < before);
+        self.paths.matches(asked.target.path(), |at| {
+            if is_earlier(at, first) && asked.as_written(&self.rules[at]) {
+                first = Some(at);
+            }
+        });
+        if !self.guarded.is_empty() {
+            let reading = asked.target.lenient_reading();
+            self.guarded.matches_lenient(&reading, |at| {
+                if is_earlier(at, first) && asked.leniently(&self.rules[at]) {
+                    first = Some(at);
+                }
+            });
+        }
+        first
     }
 }
 
@@ -168,7 +191,9 @@ pub(super) fn guarded_method(listed: &[Method], method: &Method) -> bool {
 /// Whether a query has the key `_method`, in any spelling that a form decoder
 /// reads so: encoded, with an index, with "." or a space for "_".
 pub(super) fn names_a_method(query: Option<&str>) -> bool {
-    let Some(query) = query else { return false };
+    let Some(query) = query.filter(|query| may_name_a_method(query)) else {
+        return false;
+    };
     query.split(['&', ';']).any(|pair| {
         let key = pair.split('=').next().unwrap_or_default();
         let key: Vec<u8> = percent_encoding::percent_decode_str(key).collect();
@@ -178,6 +203,16 @@ pub(super) fn names_a_method(query: Option<&str>) -> bool {
         name.replace(['.', ' ', '+'], "_")
             .eq_ignore_ascii_case("_method")
     })
+}
+
+/// Nearly no query does; the word has one spelling unless it is escaped.
+fn may_name_a_method(query: &str) -> bool {
+    let bytes = query.as_bytes();
+    let begins = |at: usize| {
+        let word = bytes.get(at..at + b"method".len());
+        word.is_some_and(|word| word.eq_ignore_ascii_case(b"method"))
+    };
+    memchr::memchr(b'%', bytes).is_some() || memchr::memchr2_iter(b'm', b'M', bytes).any(begins)
 }
 
 /// What a browser sends before a request of another origin (Fetch section

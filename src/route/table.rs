@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::scope::SessionHost;
 use crate::config::checked::{self, Config, RouteHost};
 use crate::model::origin::{Authority, Origin, Scheme};
+use crate::model::pattern_tree::PatternTree;
 use crate::model::target::{Target, TargetError};
 use crate::policy::RoutePolicy;
 use crate::session::ticket::Scope;
@@ -43,7 +44,7 @@ pub struct RouteTable {
     hosts: HashMap<String, Vec<Site>>,
     /// The names below a domain, by the domain.
     below: HashMap<String, Vec<Site>>,
-    any: Vec<Route>,
+    any: Routes,
     public_host: String,
     public_port: Option<u16>,
     default_port: u16,
@@ -55,11 +56,52 @@ pub struct RouteTable {
 #[derive(Debug)]
 struct Site {
     port: Option<u16>,
-    routes: Vec<Route>,
+    routes: Routes,
     session: SessionHost,
     /// Stands for every name below, each a scope of its own: a wildcard
     /// outside the cookie domain.
     own_scopes: bool,
+}
+
+/// The routes that share their hosts, the more specific pattern first.
+#[derive(Debug, Default)]
+struct Routes {
+    list: Vec<Route>,
+    by_path: PatternTree,
+}
+
+impl Routes {
+    fn sort(&mut self) {
+        self.list
+            .sort_by(|one, other| one.config.path.by_specificity(&other.config.path));
+        let patterns = self.list.iter().map(|route| &route.config.path);
+        self.by_path = PatternTree::new(patterns.enumerate());
+    }
+
+    /// See [`RouteTable::find`].
+    fn find(&self, target: &Target) -> Option<&Route> {
+        let path = target.path();
+        let mut first = None;
+        let note = |first: &mut Option<usize>, at| {
+            *first = Some(first.map_or(at, |before: usize| before.min(at)));
+        };
+        self.by_path.matches(path, |at| note(&mut first, at));
+        let at = first?;
+        if self.list.len() > 1 || !target.is_canonical() {
+            let reading = target.lenient_reading();
+            if reading != path {
+                let mut first = None;
+                self.by_path
+                    .matches_lenient(&reading, |at| note(&mut first, at));
+                // A segment that `%2f` splits fits no pattern for one segment.
+                let split = first.is_none() && target.has_encoded_slash();
+                if first != Some(at) && !split {
+                    return None;
+                }
+            }
+        }
+        Some(&self.list[at])
+    }
 }
 
 impl RouteTable {
@@ -71,7 +113,7 @@ impl RouteTable {
         let mut table = Self {
             hosts: HashMap::new(),
             below: HashMap::new(),
-            any: Vec::new(),
+            any: Routes::default(),
             public_host: public_url.host.clone(),
             public_port: public_url.port,
             default_port: public_url.scheme.default_port(),
@@ -97,7 +139,7 @@ impl RouteTable {
                     scope: None,
                 };
                 match host {
-                    RouteHost::Any => table.any.push(entry),
+                    RouteHost::Any => table.any.list.push(entry),
                     RouteHost::Exact(host) => {
                         let sessions = route.access.is_some();
                         let session = SessionHost::new(host, public_url, &config.session, sessions);
@@ -106,7 +148,7 @@ impl RouteTable {
                         let site = site(&mut table.hosts, host, session, false);
                         // One route with sessions is enough.
                         site.session.hand_off |= hand_off;
-                        site.routes.push(entry);
+                        site.routes.list.push(entry);
                     }
                     RouteHost::Below(domain) => {
                         let sessions = route.access.is_some();
@@ -119,19 +161,17 @@ impl RouteTable {
                         let hand_off = session.hand_off;
                         let site = site(&mut table.below, domain, session, !is_shared);
                         site.session.hand_off |= hand_off;
-                        site.routes.push(entry);
+                        site.routes.list.push(entry);
                     }
                 }
             }
         }
-        let by_path =
-            |one: &Route, other: &Route| one.config.path.by_specificity(&other.config.path);
-        table.any.sort_by(by_path);
+        table.any.sort();
         for sites in table.hosts.values_mut().chain(table.below.values_mut()) {
             // A written port before none.
             sites.sort_by_key(|site| site.port.is_none());
             for site in sites {
-                site.routes.sort_by(by_path);
+                site.routes.sort();
             }
         }
         table
@@ -146,38 +186,14 @@ impl RouteTable {
         let Some(routes) = self.routes_of(&target.authority) else {
             return Found::UnknownHost;
         };
-        match Self::find_path(routes, target) {
-            Found::Route(route) => match route.policy.takes(target) {
+        match routes.and_then(|routes| routes.find(target)) {
+            Some(route) => match route.policy.takes(target) {
                 Ok(()) => Found::Route(route),
                 Err(error) => Found::Refused(error),
             },
-            _ if target.has_encoded_slash() => Found::Refused(TargetError::EncodedSlash),
-            other => other,
+            None if target.has_encoded_slash() => Found::Refused(TargetError::EncodedSlash),
+            None => Found::NoRoute,
         }
-    }
-
-    fn find_path<'a>(routes: &'a [Route], target: &Target) -> Found<'a> {
-        let path = target.path();
-        let Some(at) = routes
-            .iter()
-            .position(|route| route.config.path.matches(path))
-        else {
-            return Found::NoRoute;
-        };
-        if routes.len() > 1 || !target.is_canonical() {
-            let reading = target.lenient_reading();
-            if reading != path {
-                let first = routes
-                    .iter()
-                    .position(|route| route.config.path.matches_lenient(&reading));
-                // A segment that `%2f` splits fits no pattern for one segment.
-                let split = first.is_none() && target.has_encoded_slash();
-                if first != Some(at) && !split {
-                    return Found::NoRoute;
-                }
-            }
-        }
-        Found::Route(&routes[at])
     }
 
     /// Whether a request's host is the one that talks to the provider and has
@@ -241,12 +257,14 @@ impl RouteTable {
         None
     }
 
-    /// The routes of its site, else those of every host. One decides alone.
-    fn routes_of(&self, authority: &Authority) -> Option<&[Route]> {
+    /// The routes of its site, else those of every host: one decides alone.
+    /// `None` for a host that is not ours, `Some(None)` for one that is ours
+    /// without a route.
+    fn routes_of(&self, authority: &Authority) -> Option<Option<&Routes>> {
         match self.site_of(authority) {
-            Some(site) => Some(&site.routes),
-            None if !self.any.is_empty() => Some(&self.any),
-            None => self.is_public_host(authority).then_some(&[]),
+            Some(site) => Some(Some(&site.routes)),
+            None if !self.any.list.is_empty() => Some(Some(&self.any)),
+            None => self.is_public_host(authority).then_some(None),
         }
     }
 
@@ -256,7 +274,7 @@ impl RouteTable {
         let domains = host.match_indices('.').map(|(at, _)| &host[at + 1..]);
         let below = domains.filter_map(|domain| self.below.get(domain));
         let sites = self.hosts.get(host).into_iter().chain(below).flatten();
-        sites.flat_map(|site| &site.routes)
+        sites.flat_map(|site| &site.routes.list)
     }
 
     /// Whether browsers speak TLS.
@@ -283,14 +301,16 @@ impl RouteTable {
 
     /// Whether `origin` is one of a route that has this host.
     pub fn is_origin_at(&self, authority: &Authority, origin: &[u8]) -> bool {
-        let routes = self.routes_of(authority).unwrap_or_default();
-        routes.iter().any(|route| self.is_origin_of(route, origin))
+        let routes = self.routes_of(authority).flatten();
+        let mut routes = routes.into_iter().flat_map(|routes| &routes.list);
+        routes.any(|route| self.is_origin_of(route, origin))
     }
 
     /// Every route on every host it has; for start-up sentences and `check`.
     pub fn routes(&self) -> impl Iterator<Item = &Route> {
         let sites = self.hosts.values().chain(self.below.values()).flatten();
-        sites.flat_map(|site| &site.routes).chain(&self.any)
+        let listed = sites.flat_map(|site| &site.routes.list);
+        listed.chain(&self.any.list)
     }
 }
 
@@ -305,7 +325,7 @@ fn site<'a>(
     let at = at.unwrap_or_else(|| {
         sites.push(Site {
             port: host.port,
-            routes: Vec::new(),
+            routes: Routes::default(),
             session,
             own_scopes,
         });
@@ -693,7 +713,7 @@ mod tests {
         ] {
             assert_eq!(find(&table, url), id, "{url}");
         }
-        table.any.clear();
+        table.any = Routes::default();
         assert_eq!(find(&table, "https://b.x.test.evil.example/n/1"), "421");
     }
 

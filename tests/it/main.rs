@@ -119,4 +119,6 @@ mod warm_sessions;
 #[cfg(test)]
 mod why;
 #[cfg(test)]
+mod workers;
+#[cfg(test)]
 mod zipline;

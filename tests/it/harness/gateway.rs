@@ -456,6 +456,11 @@ impl Gateway {
         self.process.open_files()
     }
 
+    /// The processor time of its threads whose name begins so (Linux).
+    pub fn cpu_of(&self, name: &str) -> Duration {
+        self.process.cpu_of(name)
+    }
+
     /// `kill -9`.
     pub fn kill(&mut self) {
         self.process.kill();

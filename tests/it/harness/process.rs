@@ -102,6 +102,20 @@ impl Process {
         std::fs::read_dir(path).expect("its files").count()
     }
 
+    /// The processor time of its threads whose name begins so (Linux).
+    pub fn cpu_of(&self, name: &str) -> Duration {
+        let folder = format!("/proc/{}/task", self.child.id());
+        let threads = std::fs::read_dir(folder).expect("its threads");
+        let nanoseconds = threads.flatten().filter_map(|thread| {
+            let read = |file: &str| std::fs::read_to_string(thread.path().join(file)).ok();
+            let used = read("comm")?
+                .starts_with(name)
+                .then(|| read("schedstat"))??;
+            used.split_whitespace().next()?.parse::<u64>().ok()
+        });
+        Duration::from_nanos(nanoseconds.sum())
+    }
+
     /// `kill -9`, and waits until the system has buried it.
     pub fn kill(&mut self) {
         if self.status().is_none() {
