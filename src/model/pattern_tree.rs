@@ -23,8 +23,8 @@ enum Spelling {
 #[derive(Debug, Clone, Default)]
 struct Node {
     /// By length, then by bytes.
-    literals: Vec<(Box<str>, Node)>,
-    any: Option<Box<Node>>,
+    literals: Vec<(Box<str>, Self)>,
+    any: Option<Box<Self>>,
     /// Patterns that end here.
     ends: Vec<usize>,
     /// Patterns that take everything below.
