@@ -297,7 +297,7 @@ impl Inner {
                     return render::problem(&self.pages, manner, trouble);
                 }
                 trail.decision = Some("permit");
-                trail.session = session.as_ref().map(|session| session.id.reference_text());
+                trail.session = session.as_ref().map(|session| session.reference());
                 if session.is_some()
                     && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
                 {
@@ -338,7 +338,7 @@ impl Inner {
             Verdict::Denied { reason, session } => {
                 trail.decision = Some("deny");
                 trail.reason = Some(reason.reason());
-                trail.session = session.as_ref().map(|session| session.id.reference_text());
+                trail.session = session.as_ref().map(|session| session.reference());
                 self.refuse(context, manner, reason.reason(), session.as_ref())
             }
             Verdict::Unavailable {

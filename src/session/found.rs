@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::idle::LastUse;
 use super::lifetime;
-use super::record::{SessionId, TokenHeader};
+use super::record::{SessionId, SessionReference, TokenHeader};
 use super::sessions::{SessionError, corrupt};
 use super::store::Digest;
 use super::vault::Vault;
@@ -79,6 +79,7 @@ pub struct Known {
 #[derive(Default)]
 pub(super) struct Notes {
     quiet_until: AtomicU64,
+    reference: OnceLock<SessionReference>,
     kept: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Bytes that `kept` holds, as told.
     kept_bytes: AtomicUsize,
@@ -135,6 +136,12 @@ impl Known {
     /// `received_at`.
     pub fn refresh_from(&self, received_at: Timestamp, skew_max: Duration) -> Timestamp {
         lifetime::refresh_from(received_at, self.header.access_exp, skew_max, &self.id)
+    }
+
+    /// What logs call it.
+    pub fn reference(&self) -> SessionReference {
+        let known = &self.notes.reference;
+        *known.get_or_init(|| self.id.reference_text())
     }
 
     /// Until when nothing is due for this session, as [`Known::be_quiet_until`]
