@@ -10,7 +10,7 @@ SHOWN = (
     "oauth2-proxy",
 )
 OURS = ("signed-in", "redis")
-WIDTH, LEFT, ROW, TOP = 760, 292, 30, 84
+WIDTH, LEFT, ROW, TOP = 780, 312, 30, 84
 BAR = 18
 ROOM_FOR_VALUE = 84
 
