@@ -19,7 +19,7 @@ use vestibule::model::target::Target;
 use vestibule::model::tokens::TokenSet;
 use vestibule::route::{Found, Route, RouteTable};
 use vestibule::session::cookie::SessionCookies;
-use vestibule::session::sessions::{self, NewSession, Session, Sessions};
+use vestibule::session::sessions::{self, NewSession, Session, Sessions, Warm};
 use vestibule::session::store::memory::MemoryStore;
 use vestibule::session::ticket::Ticket;
 use vestibule::telemetry::{AccessLog, RequestLine, Telemetry};
@@ -56,7 +56,9 @@ pub struct Bench {
     uri: Uri,
     table: RouteTable,
     cookies: SessionCookies,
-    sessions: Sessions,
+    sessions: Arc<Sessions>,
+    now: Timestamp,
+    _runtime: tokio::runtime::Runtime,
     ticket: Ticket,
     session: Session,
     telemetry: Telemetry,
@@ -150,6 +152,11 @@ impl Bench {
                 idle_timeout: config.session.idle_timeout,
             },
         );
+        // For readings that age, which none does here.
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.map_err(|error| error.to_string())?;
+        let kept = Duration::from_secs(30);
+        let sessions = Arc::new(sessions.caching(kept, runtime.handle().clone()));
         let (identity, tokens) = (identity(size.groups), tokens(clock.now()));
         let seed = random::bytes::<32>();
         let made = sessions.create(NewSession {
@@ -162,6 +169,9 @@ impl Bench {
         });
         let made = made.now_or_never().ok_or("memory does not wait")?;
         let (ticket, session) = made.map_err(|error| error.to_string())?;
+        let read = sessions.find(&ticket).now_or_never();
+        read.ok_or("memory does not wait")?
+            .map_err(|error| error.to_string())?;
         let head = load::head(
             AUTHORITY,
             PATH,
@@ -174,6 +184,8 @@ impl Bench {
             table: RouteTable::compile(&config),
             cookies,
             sessions,
+            now: clock.now(),
+            _runtime: runtime,
             ticket,
             session,
             telemetry: Telemetry::new(Some(log)),
@@ -193,8 +205,7 @@ impl Bench {
 
     /// A session that was used a moment ago.
     pub fn session(&self) -> bool {
-        let found = self.sessions.find(&self.ticket).now_or_never();
-        matches!(found, Some(Ok(sessions::Found::Live(_))))
+        matches!(self.sessions.warm(&self.ticket, self.now), Warm::Live(_))
     }
 
     pub fn target(&self) -> Option<Target> {
