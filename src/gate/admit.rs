@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
-use super::{Authentication, Gate, made};
+use super::{Authentication, Cookies, Gate, made};
 use crate::model::access::{Lane, Unauthenticated};
 use crate::model::context::RequestContext;
 use crate::policy::{Decision, DenyReason, LaneMatch, Permit};
@@ -45,7 +45,7 @@ impl Gate {
         context: &RequestContext,
         headers: &HeaderMap,
         scope: Option<&Scope>,
-        cookies: &[&[u8]],
+        cookies: Cookies<'_>,
     ) -> Verdict {
         let lane = route.policy.lane(&context.target, headers);
         let client = context.client_addr;
@@ -55,6 +55,14 @@ impl Gate {
         if let Some(session) = self.known(scope, cookies) {
             return about(&lane, client, session);
         }
+        let only;
+        let cookies = match cookies {
+            Cookies::Fields(fields) => fields,
+            Cookies::Seen(seen) => {
+                only = [seen.field()];
+                &only
+            }
+        };
         // Seldom, and much: it would make the state of every request large.
         Box::pin(async move {
             if lane.lane() == Lane::Optional {

@@ -1,6 +1,7 @@
 //! A cookie becomes a fresh session, or the plain statement that there is
 //! none, or that we cannot tell.
 
+use std::borrow::Borrow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use super::Gate;
 use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
 use crate::refresh::Freshness;
+use crate::session::seen_cookies::SeenCookies;
 use crate::session::sessions::{Found, Session, Warm};
 use crate::session::ticket::{Scope, Ticket};
 
@@ -30,6 +32,15 @@ pub enum Authentication {
         reason: &'static str,
         retry_after: Duration,
     },
+}
+
+/// The cookies that a request shows.
+#[derive(Clone, Copy)]
+pub enum Cookies<'a> {
+    /// Its raw Cookie fields.
+    Fields(&'a [&'a [u8]]),
+    /// Its only Cookie field, as its connection sent it before.
+    Seen(&'a SeenCookies),
 }
 
 impl Gate {
@@ -75,15 +86,31 @@ impl Gate {
 
     /// The session of a request, where it is known here and nothing is due:
     /// nobody is asked, nothing begins. `None` says nothing.
-    pub(super) fn known(&self, scope: Option<&Scope>, cookies: &[&[u8]]) -> Option<Session> {
+    pub(super) fn known(&self, scope: Option<&Scope>, cookies: Cookies<'_>) -> Option<Session> {
         let scope = scope?;
-        let candidates = self.cookies.of(scope).find(cookies.iter().copied());
+        let cookie = self.cookies.of(scope);
         let now = self.sessions.now();
-        for text in candidates.iter() {
-            let Some(ticket) = self.sessions.open_ticket(&[text], scope) else {
-                continue;
-            };
-            match self.sessions.warm(&ticket, now) {
+        match cookies {
+            Cookies::Seen(seen) => {
+                let tickets = self.sessions.tickets_in(seen, cookie, scope);
+                self.known_of(tickets.iter(), now)
+            }
+            Cookies::Fields(fields) => {
+                let candidates = cookie.find(fields.iter().copied());
+                let texts = candidates.iter();
+                let tickets = texts.filter_map(|text| self.sessions.open_ticket(&[text], scope));
+                self.known_of(tickets, now)
+            }
+        }
+    }
+
+    fn known_of(
+        &self,
+        tickets: impl Iterator<Item: Borrow<Ticket>>,
+        now: Timestamp,
+    ) -> Option<Session> {
+        for ticket in tickets {
+            match self.sessions.warm(ticket.borrow(), now) {
                 Warm::Live(session) => {
                     let usable = self.refresher.is_quiet(&session, now)
                         && !self.sessions.note_use(&session, now);
@@ -311,15 +338,23 @@ mod tests {
         let (ticket, session) = another(&rig.clock, &rig.sessions, b"one", MINUTE * 10).await;
         let field = format!("__Host-vestibule={}", rig.sessions.ticket_text(&ticket));
         let cookies = [field.as_bytes()];
-        let known = || gate.known(Some(&scope()), &cookies);
+        let fields = Cookies::Fields(&cookies);
+        let seen = SeenCookies::of(field.as_bytes());
+        let known = || {
+            let known = gate.known(Some(&scope()), fields);
+            let again = gate.known(Some(&scope()), Cookies::Seen(&seen));
+            let reference = |known: &Option<Session>| known.as_ref().map(|known| known.id);
+            assert_eq!(reference(&known), reference(&again));
+            again
+        };
         assert!(known().is_none(), "never read");
-        assert!(gate.known(None, &cookies).is_none());
+        assert!(gate.known(None, fields).is_none());
         gate.recognise(Some(&scope()), &cookies).await;
         assert_eq!(known().map(|known| known.id), Some(session.id));
-        assert!(
-            gate.known(Some(&Scope("files.test".into())), &cookies)
-                .is_none()
-        );
+        let elsewhere = Scope("files.test".into());
+        for cookies in [fields, Cookies::Seen(&seen)] {
+            assert!(gate.known(Some(&elsewhere), cookies).is_none());
+        }
         // The claims of this rig are old after a minute: that is due.
         rig.clock.advance(61_000);
         assert!(known().is_none(), "something is due");

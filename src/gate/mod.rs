@@ -12,7 +12,7 @@ mod outage_log;
 mod tell;
 
 pub use admit::Verdict;
-pub use authenticate::Authentication;
+pub use authenticate::{Authentication, Cookies};
 pub use tell::TellError;
 
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! One client connection: HTTP/1.1 or HTTP/2 by hyper, with the limits of the
 //! gateway.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ pub struct Connection {
     pub tunnels: Tunnels,
     address: IpAddr,
     address_text: HeaderValue,
+    memory: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Connection {
@@ -74,6 +76,7 @@ impl Connection {
             tunnels,
             address,
             address_text: HeaderValue::from_str(&address.to_string()).expect("an address is ASCII"),
+            memory: Mutex::default(),
         }
     }
 
@@ -86,6 +89,32 @@ impl Connection {
     /// [`Connection::address`] as text, made once.
     pub fn address_text(&self) -> &HeaderValue {
         &self.address_text
+    }
+
+    /// Hands over what the handler remembers from one request of this
+    /// connection to the next; it begins empty, also after the connection was
+    /// idle for a moment. All callers must ask for the same type.
+    pub fn remember<T, R>(&self, look: impl FnOnce(&mut T) -> R) -> R
+    where
+        T: Default + Send + 'static,
+    {
+        let mut memory = self.memory();
+        let kept = memory.get_or_insert_with(|| Box::new(T::default()));
+        match kept.downcast_mut() {
+            Some(kept) => look(kept),
+            None => look(&mut T::default()),
+        }
+    }
+
+    /// A connection that waits takes no more room than it must.
+    pub(super) fn forget(&self) {
+        let forgotten = self.memory().take();
+        drop(forgotten);
+    }
+
+    /// A panic of its last user leaves it as whole as it was.
+    fn memory(&self) -> MutexGuard<'_, Option<Box<dyn Any + Send>>> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -157,9 +186,11 @@ where
         connection,
         pulse: pulse.clone(),
     });
+    let resting = served.clone();
     let service = service_fn(move |request| answer(served.clone(), request));
     let io = ClientIo::new(stream, pulse.clone(), seat);
-    rest::keep(protocols.clone(), io, service, pulse)
+    let rests = move || resting.connection.forget();
+    rest::keep(protocols.clone(), io, service, pulse, rests)
 }
 
 /// Serves one HTTP/2 connection to its end.
@@ -182,6 +213,7 @@ where
         connection,
         pulse: pulse.clone(),
     });
+    let resting = served.clone();
     let most = protocols.header_count;
     // In a box of its own: what starts the stream moves it several times.
     let service = service_fn(move |request| {
@@ -201,7 +233,11 @@ where
                 connection.as_mut().graceful_shutdown();
             }
             // A connection that breaks is the client's affair.
-            connection.as_mut().poll(cx).map(|_| ())
+            let polled = connection.as_mut().poll(cx);
+            if pulse.takes_a_rest() {
+                resting.connection.forget();
+            }
+            polled.map(|_| ())
         })
         .await;
     }

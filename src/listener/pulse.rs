@@ -103,9 +103,12 @@ impl Pulse {
     /// Whether nothing is under way: no head, no request, no answer, and
     /// nothing that waits to be written.
     fn is_idle(&self) -> bool {
-        self.phase.load(Relaxed) == WAITING
-            && !self.write_blocked.load(Relaxed)
-            && !self.restless.load(Relaxed)
+        let nothing_asked = match self.phase.load(Relaxed) {
+            WAITING => true,
+            MULTIPLEXED => self.streams.load(Relaxed) == 0,
+            _ => false,
+        };
+        nothing_asked && !self.write_blocked.load(Relaxed) && !self.restless.load(Relaxed)
     }
 
     /// Asked by the connection itself after it did what there was to do, so
@@ -204,5 +207,33 @@ impl Pulse {
 
     pub(super) fn watch(&self, waker: &Waker) {
         self.waker.register(waker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_multiplexed_connection_rests_while_nothing_is_asked() {
+        let bounds = Bounds {
+            head: 1000,
+            keep_alive: 1000,
+            stalled: 1000,
+        };
+        let pulse = Pulse::default();
+        pulse.multiplexed();
+        let time_passes = || (0..=REST_AFTER).for_each(|_| pulse.sweep(bounds));
+        time_passes();
+        assert!(pulse.takes_a_rest());
+        assert!(!pulse.takes_a_rest(), "once");
+        pulse.request_began(false);
+        pulse.request_began(false);
+        pulse.response_ended();
+        time_passes();
+        assert!(!pulse.takes_a_rest(), "one is under way");
+        pulse.response_ended();
+        time_passes();
+        assert!(pulse.takes_a_rest());
     }
 }

@@ -36,12 +36,14 @@ impl<T> Answers for T where
 {
 }
 
-/// Keeps an HTTP/1.1 connection to its end.
+/// Keeps an HTTP/1.1 connection to its end. `rests` is called each time that
+/// it gives things back.
 pub(super) async fn keep<S, A>(
     protocols: Arc<Protocols>,
     mut io: ClientIo<S>,
     mut answers: A,
     pulse: Arc<Pulse>,
+    rests: impl Fn() + Send,
 ) where
     A: Answers,
     ClientIo<S>: Read + Write + Unpin + Send + 'static,
@@ -57,6 +59,7 @@ pub(super) async fn keep<S, A>(
         };
         (io, answers) = (parts.io, parts.service);
         io.put_back(parts.read_buf);
+        rests();
         if !until_bytes(&mut io, &pulse).await {
             // As hyper ends an idle connection. Whether the client hears it
             // is its own affair.
@@ -149,12 +152,19 @@ mod tests {
         stalled: 1000,
     };
 
-    /// Says which path was asked for.
+    /// Says which path was asked for, and which one before if asked for that.
     struct Parrot;
 
     impl Handler for Parrot {
-        async fn handle(&self, _: &Connection, request: Request<Incoming>) -> Response<Body> {
-            Response::new(Body::full(request.uri().path().to_owned()))
+        async fn handle(&self, from: &Connection, request: Request<Incoming>) -> Response<Body> {
+            let path = request.uri().path().to_owned();
+            let last = from.remember(|last: &mut String| std::mem::replace(last, path.clone()));
+            let said = if path.starts_with("/last") {
+                format!("{path}{last}")
+            } else {
+                path
+            };
+            Response::new(Body::full(said))
         }
     }
 
@@ -242,6 +252,18 @@ mod tests {
             tokio::task::yield_now().await;
         }
         rig.hears("/4").await;
+    }
+
+    #[tokio::test]
+    async fn what_a_connection_said_is_forgotten_when_it_rests() {
+        let mut rig = Rig::start();
+        for (path, answer) in [("/1", "/1"), ("/last", "/last/1"), ("/last", "/last/last")] {
+            rig.say(&get(path)).await;
+            rig.hears(answer).await;
+        }
+        assert!(rig.time_passes().await);
+        rig.say(&get("/last")).await;
+        rig.hears("\n/last").await;
     }
 
     #[tokio::test]

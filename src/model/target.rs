@@ -5,9 +5,9 @@ use std::borrow::Cow;
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 
-use super::origin::Authority;
+use super::origin::{Authority, MalformedAuthority};
 use super::path_text::{self, Judged, PathFault};
 use crate::base::fault::{Blame, Fault};
 
@@ -95,13 +95,28 @@ impl Target {
     /// A fragment (`#…`) in a request line is cut off by the `http` crate
     /// before this sees it. It is part of nothing that is judged or sent on.
     pub fn parse(method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<Self, TargetError> {
-        if method == Method::TRACE {
-            return Err(TargetError::Trace);
+        method_with_path(method)?;
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = hosts.next();
+        if hosts.next().is_some() {
+            return Err(TargetError::SeveralHosts);
         }
-        if method == Method::CONNECT {
-            return Err(TargetError::NotAPath);
-        }
-        let authority = authority(uri, headers)?;
+        Self::read(method, uri, host.map(HeaderValue::as_bytes), |text| {
+            let text = std::str::from_utf8(text).map_err(|_| MalformedAuthority)?;
+            Authority::parse(text)
+        })
+    }
+
+    /// [`Target::parse`] for those who found the only Host field themselves.
+    /// `authority` does what [`Authority::parse`] does.
+    pub fn read(
+        method: &Method,
+        uri: &Uri,
+        host: Option<&[u8]>,
+        authority: impl Fn(&[u8]) -> Result<Authority, MalformedAuthority>,
+    ) -> Result<Self, TargetError> {
+        method_with_path(method)?;
+        let authority = authority_of(uri, host, authority)?;
         let path_and_query = path_and_query(uri)?;
         if let Some(query) = path_and_query.query()
             && query.bytes().any(|byte| byte.is_ascii_control())
@@ -162,25 +177,26 @@ impl Target {
     }
 }
 
-fn authority(uri: &Uri, headers: &HeaderMap) -> Result<Authority, TargetError> {
-    let mut hosts = headers.get_all(HOST).iter();
-    let host = hosts.next();
-    if hosts.next().is_some() {
-        return Err(TargetError::SeveralHosts);
+fn method_with_path(method: &Method) -> Result<(), TargetError> {
+    if method == Method::TRACE {
+        return Err(TargetError::Trace);
     }
-    let host = match host {
-        None => None,
-        Some(value) => {
-            let text = std::str::from_utf8(value.as_bytes());
-            let text = text.map_err(|_| TargetError::MalformedHost)?;
-            Some(Authority::parse(text).map_err(|_| TargetError::MalformedHost)?)
-        }
-    };
+    if method == Method::CONNECT {
+        return Err(TargetError::NotAPath);
+    }
+    Ok(())
+}
+
+fn authority_of(
+    uri: &Uri,
+    host: Option<&[u8]>,
+    parse: impl Fn(&[u8]) -> Result<Authority, MalformedAuthority>,
+) -> Result<Authority, TargetError> {
+    let parse = |text: &[u8]| parse(text).map_err(|_| TargetError::MalformedHost);
+    let host = host.map(parse).transpose()?;
     match (uri.scheme_str(), uri.authority()) {
         (None, None) => host.ok_or(TargetError::NoHost),
-        (Some("http" | "https"), Some(written)) => {
-            Authority::parse(written.as_str()).map_err(|_| TargetError::MalformedHost)
-        }
+        (Some("http" | "https"), Some(written)) => parse(written.as_str().as_bytes()),
         _ => Err(TargetError::NotAPath),
     }
 }
@@ -210,7 +226,6 @@ impl Target {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
     use proptest::prelude::*;
 
     use super::*;

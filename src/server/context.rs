@@ -2,19 +2,19 @@
 //! place that reads forwarding headers and Fetch Metadata.
 
 use std::net::IpAddr;
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, Method};
 use ipnet::IpNet;
-use memchr::memmem::Finder;
 
+use super::last_head::LastHead;
+use super::look::{Field, Look};
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::header_names as names;
 use crate::base::random;
 use crate::listener::Connection;
-use crate::model::context::{Audience, RequestContext, RequestRef};
+use crate::model::context::{RequestContext, RequestRef};
 use crate::model::origin::{Origin, Scheme};
 use crate::model::target::{Target, TargetError};
 
@@ -51,9 +51,10 @@ impl ContextMaker {
         &self,
         connection: &Connection,
         parts: &Parts,
+        look: &Look<'_>,
         reference: RequestRef,
     ) -> Result<RequestContext, TargetError> {
-        let target = Target::parse(&parts.method, &parts.uri, &parts.headers)?;
+        let target = target(connection, parts, look)?;
         let peer_addr = connection.address();
         let peer_trusted = self.trusts(peer_addr);
         let (client_addr, scheme) = if peer_trusted {
@@ -65,7 +66,7 @@ impl ContextMaker {
             (peer_addr, self.scheme)
         };
         Ok(RequestContext {
-            audience: audience(&parts.method, &parts.headers),
+            audience: look.audience(&parts.method),
             target,
             client_addr,
             peer_addr,
@@ -104,6 +105,19 @@ impl ContextMaker {
     }
 }
 
+/// The authority is read anew only where this connection named another one
+/// before.
+fn target(connection: &Connection, parts: &Parts, look: &Look<'_>) -> Result<Target, TargetError> {
+    let host = match look.host {
+        Field::Absent => None,
+        Field::Once(host) => Some(host.as_bytes()),
+        Field::Repeated => return Target::parse(&parts.method, &parts.uri, &parts.headers),
+    };
+    Target::read(&parts.method, &parts.uri, host, |text| {
+        connection.remember(|last: &mut LastHead| last.authority(text))
+    })
+}
+
 fn parse_hop(text: &str) -> Option<IpAddr> {
     let addr = text
         .parse::<IpAddr>()
@@ -122,42 +136,6 @@ fn forwarded_scheme(headers: &HeaderMap) -> Option<Scheme> {
         (b"http", None) => Some(Scheme::Http),
         _ => None,
     }
-}
-
-/// Redirect or 401: the one rule. A redirect only for what is plainly a
-/// person's navigation.
-pub fn audience(method: &Method, headers: &HeaderMap) -> Audience {
-    let mut accepts_html = false;
-    // One pass costs less than asking for six names.
-    for (name, value) in headers {
-        let value = value.as_bytes();
-        let says_otherwise = match name.as_str() {
-            "accept" => {
-                accepts_html |= offers_html(value);
-                false
-            }
-            names::text::SEC_FETCH_MODE => value != b"navigate",
-            names::text::SEC_FETCH_DEST => value != b"document",
-            names::text::X_REQUESTED_WITH | "upgrade" | names::text::SEC_PURPOSE => true,
-            _ => false,
-        };
-        if says_otherwise {
-            return Audience::Api;
-        }
-    }
-    if !accepts_html {
-        Audience::Api
-    } else if *method == Method::GET || *method == Method::HEAD {
-        Audience::Navigation
-    } else {
-        Audience::Form
-    }
-}
-
-fn offers_html(accept: &[u8]) -> bool {
-    static HTML: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("text/html"));
-    // Browsers begin with it.
-    accept.starts_with(b"text/html") || HTML.find(accept).is_some()
 }
 
 #[cfg(test)]
@@ -221,43 +199,12 @@ mod tests {
         let maker = maker();
         for (from, chain, proto, client, scheme) in cases {
             let parts = parts(&[("x-forwarded-for", chain), ("x-forwarded-proto", proto)]);
-            let context = maker.make(&peer(from), &parts, maker.reference()).unwrap();
+            let look = Look::at(&parts.headers);
+            let peer = peer(from);
+            let context = maker.make(&peer, &parts, &look, maker.reference());
+            let context = context.unwrap();
             assert_eq!(context.client_addr.to_string(), client, "{from} {chain}");
             assert_eq!(context.scheme, scheme, "{from} {proto}");
         }
-    }
-
-    #[test]
-    fn sec_red_19_only_navigations_are_redirected() {
-        let html = ("accept", "text/html,*/*");
-        let cases: &[(&[(&str, &str)], Audience)] = &[
-            (&[html], Audience::Navigation),
-            (
-                &[html, ("sec-fetch-mode", "navigate")],
-                Audience::Navigation,
-            ),
-            (&[html, ("sec-fetch-mode", "cors")], Audience::Api),
-            (&[html, ("sec-fetch-dest", "image")], Audience::Api),
-            (&[html, ("sec-fetch-dest", "iframe")], Audience::Api),
-            (
-                &[html, ("x-requested-with", "XMLHttpRequest")],
-                Audience::Api,
-            ),
-            (&[html, ("upgrade", "websocket")], Audience::Api),
-            (&[html, ("sec-purpose", "prefetch")], Audience::Api),
-            (&[("accept", "application/json")], Audience::Api),
-            (&[("accept", "*/*")], Audience::Api),
-            (&[], Audience::Api),
-        ];
-        for (headers, expected) in cases {
-            let parts = parts(headers);
-            assert_eq!(
-                audience(&Method::GET, &parts.headers),
-                *expected,
-                "{headers:?}"
-            );
-        }
-        let parts = parts(&[html]);
-        assert_eq!(audience(&Method::POST, &parts.headers), Audience::Form);
     }
 }

@@ -6,9 +6,9 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
-    ORIGIN, VARY,
+    VARY,
 };
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderValue, Response};
 
 use super::place::{Place, place};
 use super::service::Inner;
@@ -19,17 +19,9 @@ use crate::model::context::RequestContext;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OwnAnswer;
 
-/// What a request says of the page that its script belongs to.
-pub(super) struct Asker(Option<HeaderValue>);
-
-impl Asker {
-    /// Of several Origin fields none counts.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let mut origins = headers.get_all(ORIGIN).iter();
-        let first = origins.next().cloned();
-        Self(first.filter(|_| origins.next().is_none()))
-    }
-}
+/// What a request says of the page that its script belongs to. Of several
+/// Origin fields none counts.
+pub(super) struct Asker(pub(super) Option<HeaderValue>);
 
 impl Inner {
     /// Lets the route's own origins read `response` if it is an error of

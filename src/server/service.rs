@@ -7,14 +7,14 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use http::request::Parts as Head;
-use http::{Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::address_limit::AddressLimit;
 use super::context::ContextMaker;
-use super::cross_origin::Asker;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
+use super::look::{Look, Looked, LookedAt};
 use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
 use super::shadow::Shadow;
@@ -27,7 +27,7 @@ use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
 use crate::config::checked;
-use crate::gate::{Gate, Verdict};
+use crate::gate::{Cookies, Gate, Verdict};
 use crate::identity_headers::Injection;
 use crate::listener::{Connection, Handler};
 use crate::login::Login;
@@ -38,7 +38,7 @@ use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
 use crate::model::target::TargetError;
 use crate::page::ActionKind;
-use crate::page::{Language, Pages};
+use crate::page::Pages;
 use crate::policy::Permit;
 use crate::proxy::Proxy;
 use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
@@ -174,22 +174,23 @@ impl Handler for Service {
         let (head, body) = request.into_parts();
         let method = head.method.clone();
         let mut trail = Trail::default();
-        let asker = Asker::of(&head.headers);
-        let made = inner.contexts.make(connection, &head, reference);
+        let look = Look::at(&head.headers);
+        let made = inner.contexts.make(connection, &head, &look, reference);
+        let looked = look.keep(connection);
         let mut response = match &made {
             Ok(context) => {
                 inner
-                    .answer(connection, context, head, body, &mut trail)
+                    .answer(connection, context, &looked, head, body, &mut trail)
                     .await
             }
             Err(error) => {
                 trail.decision = Some("malformed");
                 trail.reason = Some(error.reason());
-                inner.malformed(&head, reference, error)
+                inner.malformed(&looked, reference, error)
             }
         };
         if let Ok(context) = &made {
-            inner.share(context, &asker, &mut response);
+            inner.share(context, &looked.asker, &mut response);
         }
         inner.log(&Answered {
             connection,
@@ -209,11 +210,12 @@ impl Inner {
         &'a self,
         connection: &Connection,
         context: &RequestContext,
+        looked: &Looked,
         mut head: Head,
         body: Incoming,
         trail: &mut Trail<'a>,
     ) -> Response<Body> {
-        let manner = manner(context.audience, &head);
+        let manner = manner(context.audience, looked);
         let Some(_place) = self.in_flight.enter() else {
             trail.decision = Some("overloaded");
             let trouble = Trouble::new(
@@ -236,7 +238,7 @@ impl Inner {
             Place::Refused(error) => {
                 trail.decision = Some("malformed");
                 trail.reason = Some(error.reason());
-                return self.malformed(&head, context.reference, &error);
+                return self.malformed(looked, context.reference, &error);
             }
             Place::UnknownHost => {
                 // The page that says so is to look like one.
@@ -264,16 +266,23 @@ impl Inner {
             Err(error) => {
                 trail.decision = Some("malformed");
                 trail.reason = Some(error.reason());
-                return self.malformed(&head, context.reference, &error);
+                return self.malformed(looked, context.reference, &error);
             }
         };
-        let cookies = cookie_fields(&head.headers);
+        let fields;
+        let cookies = match &looked.cookies {
+            LookedAt::Known(cookies) => Cookies::Seen(cookies),
+            LookedAt::Absent => Cookies::Fields(&[]),
+            LookedAt::Unknown => {
+                fields = cookie_fields(&head.headers);
+                Cookies::Fields(&fields)
+            }
+        };
         let scope = self.scope_of(route, context);
         let verdict = self
             .gate
-            .admit(route, &judged, &head.headers, scope.as_deref(), &cookies)
+            .admit(route, &judged, &head.headers, scope.as_deref(), cookies)
             .await;
-        drop(cookies);
         let trace = self.observe(
             context,
             &judged.target,
@@ -299,6 +308,7 @@ impl Inner {
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.reference());
                 if session.is_some()
+                    && looked.upgrade
                     && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
                 {
                     trail.decision = Some("deny");
@@ -358,8 +368,13 @@ impl Inner {
         response
     }
 
-    fn malformed(&self, head: &Head, reference: RequestRef, error: &TargetError) -> Response<Body> {
-        let manner = manner(Audience::Api, head);
+    fn malformed(
+        &self,
+        looked: &Looked,
+        reference: RequestRef,
+        error: &TargetError,
+    ) -> Response<Body> {
+        let manner = manner(Audience::Api, looked);
         if *error == TargetError::Trace {
             return render::method_not_allowed(
                 &self.pages,
@@ -399,10 +414,9 @@ impl Inner {
     }
 }
 
-fn manner(audience: Audience, head: &Head) -> Manner {
-    let accept = head.headers.get(header::ACCEPT_LANGUAGE);
+const fn manner(audience: Audience, looked: &Looked) -> Manner {
     Manner {
         audience,
-        language: Language::from_accept(accept.map(http::HeaderValue::as_bytes)),
+        language: looked.language,
     }
 }

@@ -23,6 +23,7 @@ pub mod provider_sign_out;
 pub mod record;
 mod revocation;
 pub mod rotation;
+pub mod seen_cookies;
 pub mod sessions;
 mod settlement;
 mod single_use;

@@ -132,6 +132,26 @@ async fn a_sign_out_counts_at_once_on_every_worker() {
     }
 }
 
+/// A connection of an ingress carries what many people ask, and a browser
+/// that of one person: nobody is taken for whoever asked before.
+#[tokio::test]
+async fn people_who_share_a_connection_are_told_apart() {
+    let place = Place::start(&[], |plan| plan).await;
+    let people = place.planter.people("p", 3).await;
+    let mut line = KeepAlive::to(place.here());
+    for person in &people {
+        until_live(&mut line, &person.cookie).await;
+    }
+    let nobody = 3;
+    for number in [0, 0, 1, 0, 1, nobody, 1, 1, 2, nobody, 2, 0, 0, 2] {
+        let cookie = people.get(number).map(|person| person.cookie.as_str());
+        let told = told(&mut line, cookie.unwrap_or("none")).await;
+        let expected = people.get(number).map(|person| person.subject.clone());
+        assert_eq!(told.map(|told| told.user), expected, "{number}");
+    }
+    assert_eq!(line.made, 1, "kept alive");
+}
+
 /// Tokens that one gateway renews are what the other passes on, and nobody
 /// waits for them while the old ones are good.
 #[tokio::test]
