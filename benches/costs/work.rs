@@ -268,7 +268,7 @@ impl Bench {
     pub fn log_line(&self, session: &str) {
         self.telemetry.request(&RequestLine {
             time: self.session.created_at,
-            reference: RequestRef(0x0123_4567_89ab_cdef).text().as_str(),
+            reference: RequestRef(0x0123_4567_89ab_cdef).text().as_bytes(),
             method: "GET",
             host: AUTHORITY,
             port: None,
@@ -276,13 +276,13 @@ impl Bench {
             status: 200,
             bytes: Some(1024),
             duration: Duration::from_micros(431),
-            client: "127.0.0.1",
+            client: b"127.0.0.1",
             route: Some("r1"),
             rule: None,
             lane: Some("session"),
             decision: Some("permit"),
             reason: None,
-            session: Some(session),
+            session: Some(session.as_bytes()),
         });
     }
 }

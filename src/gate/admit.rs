@@ -52,7 +52,7 @@ impl Gate {
         if !lane.lane().knows_people() {
             return verdict(lane.decide(None, client), None, None);
         }
-        if let Some(session) = self.known(scope, cookies) {
+        if let Some(session) = self.known(scope, cookies, context.received_at) {
             return about(&lane, client, session);
         }
         let only;

@@ -86,10 +86,14 @@ impl Gate {
 
     /// The session of a request, where it is known here and nothing is due:
     /// nobody is asked, nothing begins. `None` says nothing.
-    pub(super) fn known(&self, scope: Option<&Scope>, cookies: Cookies<'_>) -> Option<Session> {
+    pub(super) fn known(
+        &self,
+        scope: Option<&Scope>,
+        cookies: Cookies<'_>,
+        now: Timestamp,
+    ) -> Option<Session> {
         let scope = scope?;
         let cookie = self.cookies.of(scope);
-        let now = self.sessions.now();
         match cookies {
             Cookies::Seen(seen) => {
                 let tickets = self.sessions.tickets_in(seen, cookie, scope);
@@ -341,19 +345,21 @@ mod tests {
         let fields = Cookies::Fields(&cookies);
         let seen = SeenCookies::of(field.as_bytes());
         let known = || {
-            let known = gate.known(Some(&scope()), fields);
-            let again = gate.known(Some(&scope()), Cookies::Seen(&seen));
+            let now = rig.clock.now();
+            let known = gate.known(Some(&scope()), fields, now);
+            let again = gate.known(Some(&scope()), Cookies::Seen(&seen), now);
             let reference = |known: &Option<Session>| known.as_ref().map(|known| known.id);
             assert_eq!(reference(&known), reference(&again));
             again
         };
         assert!(known().is_none(), "never read");
-        assert!(gate.known(None, fields).is_none());
+        assert!(gate.known(None, fields, rig.clock.now()).is_none());
         gate.recognise(Some(&scope()), &cookies).await;
         assert_eq!(known().map(|known| known.id), Some(session.id));
         let elsewhere = Scope("files.test".into());
         for cookies in [fields, Cookies::Seen(&seen)] {
-            assert!(gate.known(Some(&elsewhere), cookies).is_none());
+            let now = rig.clock.now();
+            assert!(gate.known(Some(&elsewhere), cookies, now).is_none());
         }
         // The claims of this rig are old after a minute: that is due.
         rig.clock.advance(61_000);

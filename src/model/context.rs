@@ -51,22 +51,41 @@ pub struct RefText {
 
 impl RequestRef {
     pub fn text(self) -> RefText {
-        const HEX: &[u8; 16] = b"0123456789abcdef";
         let mut digits = [0; 16];
-        let mut rest = self.0;
-        for digit in digits.iter_mut().rev() {
-            *digit = HEX[(rest & 15) as usize];
-            rest >>= 4;
-        }
+        let (high, low) = digits.split_at_mut(8);
+        high.copy_from_slice(&hexadecimal((self.0 >> 32) as u32));
+        low.copy_from_slice(&hexadecimal(self.0 as u32));
         let zeros = self.0.leading_zeros() as usize / 4;
         let from = zeros.min(3);
         RefText { digits, from }
     }
 }
 
+/// Eight digits at once.
+const fn hexadecimal(number: u32) -> [u8; 8] {
+    const fn each(byte: u8) -> u64 {
+        u64::from_be_bytes([byte; 8])
+    }
+    // One digit in each byte.
+    let mut spread = number as u64;
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & each(0x0f);
+    let letters = (spread.wrapping_add(each(6)) >> 4) & each(1);
+    let letters = letters.wrapping_mul((b'a' - b'0' - 10) as u64);
+    spread
+        .wrapping_add(each(b'0'))
+        .wrapping_add(letters)
+        .to_be_bytes()
+}
+
 impl RefText {
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.digits[self.from..]).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.digits[self.from..]
     }
 }
 
@@ -98,6 +117,8 @@ mod tests {
     fn a_reference_is_thirteen_digits_or_more() {
         for (number, text) in [
             (0, "0000000000000"),
+            (0x0123_4567_89ab_cdef, "123456789abcdef"),
+            (0xfedc_ba98_7654_3210, "fedcba9876543210"),
             (0xabc, "0000000000abc"),
             (0x000f_ffff_ffff_ffff, "fffffffffffff"),
             (0x0010_0000_0000_0000, "10000000000000"),

@@ -42,8 +42,11 @@ impl Inner {
         let connection = answered.connection;
         let client;
         let mut line = RequestLine {
-            time: self.contexts.now(),
-            reference: reference.as_str(),
+            time: match answered.context {
+                Some(context) => context.received_at.plus(answered.duration),
+                None => self.contexts.now(),
+            },
+            reference: reference.as_bytes(),
             method: answered.method.as_str(),
             host: "",
             port: None,
@@ -51,13 +54,13 @@ impl Inner {
             status: answered.response.status().as_u16(),
             bytes: http_body::Body::size_hint(answered.response.body()).exact(),
             duration: answered.duration,
-            client: connection.address_text().to_str().unwrap_or_default(),
+            client: connection.address_text().as_bytes(),
             route: trail.route,
             rule: trail.rule.as_deref(),
             lane: trail.lane,
             decision: trail.decision,
             reason: trail.reason,
-            session: trail.session.as_ref().map(SessionReference::as_str),
+            session: trail.session.as_ref().map(SessionReference::as_bytes),
         };
         if let Some(context) = answered.context {
             line.host = &context.target.authority.host;
@@ -65,7 +68,7 @@ impl Inner {
             line.path = context.target.path();
             if context.client_addr != connection.address() {
                 client = context.client_addr.to_string();
-                line.client = &client;
+                line.client = client.as_bytes();
             }
         }
         self.telemetry.request(&line);

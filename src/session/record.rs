@@ -35,6 +35,11 @@ impl SessionReference {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    /// [`SessionReference::as_str`], which looks at each byte first.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl std::fmt::Debug for SessionId {

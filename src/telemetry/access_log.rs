@@ -9,16 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use super::escape::push_escaped;
-use super::handle::{RequestLine, micros};
-use super::rfc3339::Second;
+use super::handle::RequestLine;
+use super::line::Pen;
 use super::shard::Sharded;
 
-/// The longest line that is written stays below 4 KiB: the sum of the limits
-/// of its fields.
-const LONGEST_PATH: usize = 2048;
-const LONGEST_HOST: usize = 256;
-const LONGEST_WORD: usize = 64;
 /// Bytes that one thread may have waiting.
 const BUFFER: usize = 1024 * 1024;
 /// Bytes after which the writer is woken early.
@@ -28,7 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// Dropping it writes what is left.
 #[derive(Debug)]
 pub struct AccessLog {
-    words: &'static Words,
+    json: bool,
     shared: Arc<Shared>,
     writer: Thread,
     joined: Option<JoinHandle<()>>,
@@ -45,7 +39,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Buffer {
     lines: Vec<u8>,
-    second: Second,
+    pen: Pen,
 }
 
 impl AccessLog {
@@ -60,7 +54,7 @@ impl AccessLog {
             .name("access-log".to_owned())
             .spawn(move || of_thread.write_until_stopped(&mut out))?;
         Ok(Self {
-            words: if json { &JSON } else { &TEXT },
+            json,
             shared,
             writer: joined.thread().clone(),
             joined: Some(joined),
@@ -69,13 +63,18 @@ impl AccessLog {
 
     pub fn write(&self, line: &RequestLine<'_>) {
         let mut buffer = self.shared.buffers.own();
-        let Buffer { lines, second } = &mut *buffer;
+        let Buffer { lines, pen } = &mut *buffer;
         let before = lines.len();
         if before >= BUFFER {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        append(lines, second, line, self.words);
+        if lines.capacity() == 0 {
+            // Enough for as long as the writer keeps up; memory that is not
+            // written to is not taken.
+            lines.reserve(2 * WAKE);
+        }
+        pen.write(lines, line, self.json);
         let wake = before < WAKE && lines.len() >= WAKE;
         drop(buffer);
         if wake {
@@ -127,122 +126,6 @@ impl Shared {
     }
 }
 
-/// The words of a line in both formats. A key comes with everything around
-/// it, so that a field is one copy and its value.
-#[derive(Debug)]
-struct Words {
-    begin: &'static str,
-    end: &'static str,
-    reference: &'static str,
-    method: &'static str,
-    host: &'static str,
-    path: &'static str,
-    status: &'static str,
-    bytes: &'static str,
-    duration: &'static str,
-    client: &'static str,
-    route: &'static str,
-    rule: &'static str,
-    lane: &'static str,
-    decision: &'static str,
-    reason: &'static str,
-    session: &'static str,
-}
-
-const JSON: Words = Words {
-    begin: "{\"time\":\"",
-    end: "}\n",
-    reference: "\",\"ref\":\"",
-    method: "\",\"method\":\"",
-    host: "\",\"host\":\"",
-    path: "\",\"path\":\"",
-    status: "\",\"status\":",
-    bytes: ",\"bytes\":",
-    duration: ",\"duration_us\":",
-    client: ",\"client\":\"",
-    route: ",\"route\":\"",
-    rule: ",\"rule\":\"",
-    lane: ",\"lane\":\"",
-    decision: ",\"decision\":\"",
-    reason: ",\"reason\":\"",
-    session: ",\"session\":\"",
-};
-
-const TEXT: Words = Words {
-    begin: "time=\"",
-    end: "\n",
-    reference: "\" ref=\"",
-    method: "\" method=\"",
-    host: "\" host=\"",
-    path: "\" path=\"",
-    status: "\" status=",
-    bytes: " bytes=",
-    duration: " duration_us=",
-    client: " client=\"",
-    route: " route=\"",
-    rule: " rule=\"",
-    lane: " lane=\"",
-    decision: " decision=\"",
-    reason: " reason=\"",
-    session: " session=\"",
-};
-
-/// Appends one line; `second` keeps the time as it was written last.
-fn append(out: &mut Vec<u8>, second: &mut Second, line: &RequestLine<'_>, words: &Words) {
-    let put = |out: &mut Vec<u8>, text: &str| out.extend_from_slice(text.as_bytes());
-    put(out, words.begin);
-    second.append(out, line.time.as_millis());
-    put(out, words.reference);
-    put(out, line.reference);
-    put(out, words.method);
-    push_escaped(out, line.method, LONGEST_WORD);
-    put(out, words.host);
-    push_escaped(out, line.host, LONGEST_HOST);
-    if let Some(port) = line.port {
-        out.push(b':');
-        push_number(out, port.into());
-    }
-    put(out, words.path);
-    // A query may carry a code or a ticket; callers hand over the path, and
-    // here it is made sure.
-    let path = match memchr::memchr2(b'?', b'#', line.path.as_bytes()) {
-        Some(end) => &line.path[..end],
-        None => line.path,
-    };
-    push_escaped(out, path, LONGEST_PATH);
-    put(out, words.status);
-    push_number(out, line.status.into());
-    if let Some(bytes) = line.bytes {
-        put(out, words.bytes);
-        push_number(out, bytes);
-    }
-    put(out, words.duration);
-    push_number(out, micros(line.duration));
-    put(out, words.client);
-    put(out, line.client);
-    out.push(b'"');
-    for (key, word) in [
-        (words.route, line.route),
-        (words.rule, line.rule),
-        (words.lane, line.lane),
-        (words.decision, line.decision),
-        (words.reason, line.reason),
-        (words.session, line.session),
-    ] {
-        if let Some(word) = word {
-            put(out, key);
-            push_escaped(out, word, LONGEST_WORD);
-            out.push(b'"');
-        }
-    }
-    put(out, words.end);
-}
-
-fn push_number(out: &mut Vec<u8>, number: u64) {
-    let mut digits = itoa::Buffer::new();
-    out.extend_from_slice(digits.format(number).as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
@@ -267,7 +150,7 @@ mod tests {
     fn line<'a>(path: &'a str, host: &'a str) -> RequestLine<'a> {
         RequestLine {
             time: Timestamp(1_795_204_496_789),
-            reference: "0000000000abc",
+            reference: b"0000000000abc",
             method: "GET",
             host,
             port: None,
@@ -275,13 +158,13 @@ mod tests {
             status: 200,
             bytes: Some(5),
             duration: Duration::from_micros(1234),
-            client: "192.0.2.1",
+            client: b"192.0.2.1",
             route: Some("files"),
             rule: None,
             lane: Some("session"),
             decision: Some("permit"),
             reason: None,
-            session: Some("a1b2c3d4e5"),
+            session: Some(b"a1b2c3d4e5"),
         }
     }
 
@@ -313,6 +196,69 @@ mod tests {
         assert!(text.contains(" status=200 bytes=5 duration_us=1234 client=\"192.0.2.1\" "));
     }
 
+    /// What lines share stands ready from the one before.
+    #[test]
+    fn a_line_says_the_same_whatever_came_before() {
+        let plain = line("/a", "h.test");
+        let changed = [
+            RequestLine {
+                method: "PO\"ST",
+                ..plain
+            },
+            RequestLine {
+                host: "other.test",
+                ..plain
+            },
+            RequestLine {
+                port: Some(8443),
+                ..plain
+            },
+            RequestLine {
+                route: None,
+                ..plain
+            },
+            RequestLine {
+                route: Some("other"),
+                ..plain
+            },
+            RequestLine {
+                rule: Some("3"),
+                ..plain
+            },
+            RequestLine {
+                lane: None,
+                ..plain
+            },
+            RequestLine {
+                decision: Some("deny"),
+                ..plain
+            },
+            RequestLine {
+                reason: Some("not_admitted"),
+                ..plain
+            },
+            RequestLine {
+                session: None,
+                ..plain
+            },
+            RequestLine {
+                bytes: None,
+                status: 403,
+                client: b"::1",
+                ..plain
+            },
+        ];
+        for json in [true, false] {
+            let alone = |line| written(json, &[line]);
+            for other in changed {
+                for pair in [[plain, other], [other, plain]] {
+                    let both = written(json, &pair);
+                    assert_eq!(both, pair.map(alone).concat());
+                }
+            }
+        }
+    }
+
     #[test]
     fn sec_log_02_no_query_ever() {
         let text = written(
@@ -338,7 +284,7 @@ mod tests {
                 let mut line = line(path, host);
                 line.method = host;
                 line.route = Some(path);
-                line.session = Some(path);
+                line.session = Some(path.as_bytes());
                 let json = written(true, &[line]);
                 assert!(json.len() <= 4096, "{}", json.len());
                 let value: serde_json::Value = serde_json::from_str(&json).unwrap();

@@ -13,8 +13,8 @@ use crate::base::clock::Timestamp;
 #[derive(Clone, Copy)]
 pub struct RequestLine<'a> {
     pub time: Timestamp,
-    /// What the error page showed.
-    pub reference: &'a str,
+    /// What the error page showed: digits.
+    pub reference: &'a [u8],
     pub method: &'a str,
     pub host: &'a str,
     /// As it was written with the host.
@@ -25,8 +25,8 @@ pub struct RequestLine<'a> {
     /// Of the response body, where known.
     pub bytes: Option<u64>,
     pub duration: Duration,
-    /// An address.
-    pub client: &'a str,
+    /// An address as text.
+    pub client: &'a [u8],
     /// The id of the route; `None` for own endpoints and unknown hosts.
     pub route: Option<&'a str>,
     pub lane: Option<&'static str>,
@@ -37,7 +37,7 @@ pub struct RequestLine<'a> {
     /// The reason code of a refusal or an error.
     pub reason: Option<&'static str>,
     /// The reference of the session, never its id and never a name.
-    pub session: Option<&'a str>,
+    pub session: Option<&'a [u8]>,
 }
 
 pub(super) fn micros(length: Duration) -> u64 {
@@ -305,14 +305,14 @@ mod tests {
         let telemetry = Telemetry::new(Some(AccessLog::start(true, std::io::sink()).unwrap()));
         telemetry.request(&RequestLine {
             time: Timestamp(0),
-            reference: "1",
+            reference: b"1",
             method: "GET",
             host: "a.test",
             path: "/",
             status: 403,
             bytes: None,
             duration: Duration::from_millis(3),
-            client: "127.0.0.1",
+            client: b"127.0.0.1",
             port: None,
             route: Some("files"),
             rule: None,

@@ -7,6 +7,7 @@
 mod access_log;
 mod escape;
 mod handle;
+mod line;
 mod log;
 mod metrics;
 mod rfc3339;

@@ -15,6 +15,8 @@ pub(super) struct SeriesSet<const N: usize, const CELLS: usize> {
     /// Indexes into `series`, or [`FREE`]; empty until something is counted.
     slots: Box<[u16]>,
     series: Vec<([Box<str>; N], [u64; CELLS])>,
+    /// That which was asked for last, and often is again.
+    last: usize,
 }
 
 impl<const N: usize, const CELLS: usize> Default for SeriesSet<N, CELLS> {
@@ -22,6 +24,7 @@ impl<const N: usize, const CELLS: usize> Default for SeriesSet<N, CELLS> {
         Self {
             slots: Box::default(),
             series: Vec::new(),
+            last: 0,
         }
     }
 }
@@ -29,6 +32,11 @@ impl<const N: usize, const CELLS: usize> Default for SeriesSet<N, CELLS> {
 impl<const N: usize, const CELLS: usize> SeriesSet<N, CELLS> {
     /// The cells of these labels, which are zero at first.
     pub(super) fn cells(&mut self, labels: [&str; N]) -> &mut [u64; CELLS] {
+        if let Some((known, _)) = self.series.get(self.last)
+            && are_same(known, labels)
+        {
+            return &mut self.series[self.last].1;
+        }
         let at = match self.find(labels) {
             Ok(at) => at,
             Err(_) if self.series.len() >= MOST_SERIES => {
@@ -38,6 +46,7 @@ impl<const N: usize, const CELLS: usize> SeriesSet<N, CELLS> {
             }
             Err(slot) => self.add(slot, labels),
         };
+        self.last = at;
         &mut self.series[at].1
     }
 
@@ -53,8 +62,7 @@ impl<const N: usize, const CELLS: usize> SeriesSet<N, CELLS> {
                 None | Some(&FREE) => return Err(slot),
                 Some(at) => usize::from(*at),
             };
-            let mut pairs = self.series[at].0.iter().zip(labels);
-            if pairs.all(|(known, label)| **known == *label) {
+            if are_same(&self.series[at].0, labels) {
                 return Ok(at);
             }
             slot = (slot + 1) % SLOTS;
@@ -70,6 +78,11 @@ impl<const N: usize, const CELLS: usize> SeriesSet<N, CELLS> {
         self.series.push((labels.map(Box::from), [0; CELLS]));
         at
     }
+}
+
+fn are_same<const N: usize>(known: &[Box<str>; N], labels: [&str; N]) -> bool {
+    let mut pairs = known.iter().zip(labels);
+    pairs.all(|(known, label)| **known == *label)
 }
 
 fn hash<const N: usize>(labels: [&str; N]) -> usize {
