@@ -194,6 +194,7 @@ impl<V: Entry, R> HotCache<V, R> {
                     self.index(&mut ledger, key, &entry.value);
                     self.gone.remove(&key);
                     self.live.insert_with_lifecycle(key, entry, &mut evicted);
+                    self.count_evicted(&key, &evicted);
                 }
             }
             Landing::Live(_) => count(&self.counts.tainted),
@@ -213,9 +214,6 @@ impl<V: Entry, R> HotCache<V, R> {
             }
         }
         self.unindex_evicted(&mut ledger, &evicted);
-        self.counts
-            .evicted
-            .fetch_add(evicted.len() as u64, Ordering::Relaxed);
         drop(ledger);
         // What had to go is freed without any lock.
         drop(evicted);
@@ -295,6 +293,15 @@ impl<V: Entry, R> HotCache<V, R> {
         }
     }
 
+    /// Also handed out is what stood under `key` before, which counts only if
+    /// nothing came in its place.
+    fn count_evicted(&self, key: &Key, evicted: &[(Key, Slot<V>)]) {
+        let others = evicted.iter().filter(|(other, _)| other != key).count();
+        let own = u64::from(!self.live.contains_key(key));
+        let all = others as u64 + own;
+        self.counts.evicted.fetch_add(all, Ordering::Relaxed);
+    }
+
     /// What is kept with an entry has grown.
     pub fn reweigh(&self, name: &Digest) {
         let mut evicted = Vec::new();
@@ -312,11 +319,9 @@ impl<V: Entry, R> HotCache<V, R> {
             let _ = self
                 .live
                 .replace_with_lifecycle(key, slot, true, &mut evicted);
+            self.count_evicted(&key, &evicted);
         }
         self.unindex_evicted(&mut ledger, &evicted);
-        self.counts
-            .evicted
-            .fetch_add(evicted.len() as u64, Ordering::Relaxed);
         drop(ledger);
         drop(evicted);
     }

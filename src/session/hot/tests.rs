@@ -1,4 +1,6 @@
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -382,6 +384,67 @@ fn entries_are_bounded_by_bytes_and_the_indexes_follow() {
     fill(&cache, heavy);
     assert_eq!(get(&cache, heavy.ticket), None);
     assert_eq!(cache.indexed().1, cache.figures().entries as usize);
+}
+
+#[test]
+fn what_takes_the_place_of_an_older_reading_evicts_nothing() {
+    let cache = watching();
+    let evicted = || cache.figures().evicted;
+    for version in 1..=5 {
+        fill(&cache, read(1, 7, version));
+    }
+    assert_eq!((cache.figures().kept, evicted()), (5, 0));
+
+    // Too heavy for its shard: the older reading had to go, one entry.
+    let heavy = Read {
+        bytes: 10_000_000,
+        ..read(1, 7, 6)
+    };
+    fill(&cache, heavy);
+    assert_eq!((get(&cache, 1), evicted()), (None, 1));
+    // Never there at all: it had to go as well.
+    fill(&cache, heavy);
+    assert_eq!((cache.figures().entries, evicted()), (0, 2));
+}
+
+/// Grows with what is kept with it.
+#[derive(Clone)]
+struct Growing(Arc<AtomicUsize>);
+
+impl Entry for Growing {
+    fn name(&self) -> Digest {
+        name(1)
+    }
+
+    fn session(&self) -> Option<SessionId> {
+        None
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn an_entry_that_has_grown_weighs_more_and_goes_only_if_it_has_no_room() {
+    let cache: HotCache<Growing, ()> = HotCache::new(bounds());
+    cache.watching(Duration::MAX);
+    let bytes = Arc::new(AtomicUsize::new(1000));
+    let Boarding::Pilot(pilot) = cache.board(Key::for_tests(1), name(1)) else {
+        panic!("nobody flies");
+    };
+    pilot.land(Landing::Live(Growing(Arc::clone(&bytes))), ());
+    let weighed = |size| {
+        bytes.store(size, Ordering::Relaxed);
+        cache.reweigh(&name(1));
+        let figures = cache.figures();
+        (figures.entries, figures.bytes, figures.evicted)
+    };
+    assert_eq!(weighed(3000), (1, 3000, 0));
+    assert_eq!(weighed(2000), (1, 3000, 0), "it never weighs less");
+    assert_eq!(weighed(10_000_000), (0, 0, 1));
+    assert_eq!(weighed(20_000_000), (0, 0, 1));
+    assert_eq!(cache.indexed(), (0, 0));
 }
 
 /// What the store holds: versions of tickets and sessions.
