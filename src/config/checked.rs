@@ -220,7 +220,7 @@ pub struct Route {
     pub max_body: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum RouteHost {
     Exact(Authority),
     /// `*.example.com`: every name below it, at any depth, not the name

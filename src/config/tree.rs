@@ -60,10 +60,11 @@ pub(super) fn child_key(parent: &str, name: &str) -> String {
 /// returned all the same, so that the other checks can go on.
 pub(super) fn parse(text: &str, findings: &mut Findings) -> Node {
     let (table, faults) = DeTable::parse_recoverable(text);
+    let lines = Lines::of(text);
     // a misread line often makes the parser stumble again on the same line
     let mut last_line = 0;
     for fault in faults {
-        let line = line_at(text, fault.span().map_or(text.len(), |span| span.start));
+        let line = lines.at(fault.span().map_or(text.len(), |span| span.start));
         if line == last_line {
             continue;
         }
@@ -75,17 +76,27 @@ pub(super) fn parse(text: &str, findings: &mut Findings) -> Node {
             "strings stand in double quotes, tables in [brackets], and no key or table twice",
         );
     }
-    let mut reader = Reader { text, findings };
+    let mut reader = Reader { lines, findings };
     Node::Table(reader.table(table.get_ref(), ""))
 }
 
-fn line_at(text: &str, offset: usize) -> usize {
-    let before = &text.as_bytes()[..offset.min(text.len())];
-    before.iter().filter(|byte| **byte == b'\n').count() + 1
+/// Where the lines of a text end, so that looking one up does not take longer
+/// the longer the text is: every key looks up its own.
+struct Lines(Vec<usize>);
+
+impl Lines {
+    fn of(text: &str) -> Self {
+        Self(text.match_indices('\n').map(|(end, _)| end).collect())
+    }
+
+    /// The line of the byte at `offset`, counted from 1.
+    fn at(&self, offset: usize) -> usize {
+        self.0.partition_point(|end| *end < offset) + 1
+    }
 }
 
 struct Reader<'a> {
-    text: &'a str,
+    lines: Lines,
     findings: &'a mut Findings,
 }
 
@@ -124,6 +135,6 @@ impl Reader<'_> {
 
     fn mark(&mut self, key: &str, offset: usize) {
         self.findings
-            .set_place(key, Place::Line(line_at(self.text, offset)));
+            .set_place(key, Place::Line(self.lines.at(offset)));
     }
 }

@@ -173,6 +173,20 @@ impl PathPattern {
         rank(self) == rank(other) && self.segments.iter().zip(&other.segments).all(meets)
     }
 
+    /// What it matches if no segment but the last may be any, in the spelling
+    /// in which two such patterns collide exactly if they are equal.
+    pub fn without_wildcards(&self) -> Option<(String, bool)> {
+        let mut text = String::with_capacity(self.written.len());
+        for segment in &self.segments {
+            let Segment::Literal { lenient, .. } = segment else {
+                return None;
+            };
+            text.push('/');
+            text.push_str(lenient);
+        }
+        Some((text, self.open))
+    }
+
     /// The more specific pattern first: more segments, then exact before
     /// open, then more literal ones, then the longer text, then the alphabet.
     pub fn by_specificity(&self, other: &Self) -> Ordering {
@@ -332,6 +346,24 @@ mod tests {
         assert!(pattern("/*").is_everything());
         assert!(!pattern("/a/*").is_everything());
         assert!(!pattern("/*/*").is_everything());
+    }
+
+    #[test]
+    fn without_wildcards_equal_is_colliding() {
+        let texts = [
+            "/", "/*", "/a", "/A", "/a/", "/a/*", "/A/*", "/a/b", "/a/B/*", "/a/b/*", "/*/b",
+            "/a/*/b", "/a/*/*", "/a%20b", "/A%20B", "/ab",
+        ];
+        for one in texts.map(pattern) {
+            for other in texts.map(pattern) {
+                let equal = one.without_wildcards() == other.without_wildcards();
+                let named = one.without_wildcards().is_some();
+                if named || other.without_wildcards().is_some() {
+                    assert_eq!(equal, one.collides_with(&other), "{one} {other}");
+                }
+                assert_eq!(named, !one.written[..one.written.len() - 1].contains('*'));
+            }
+        }
     }
 
     #[test]

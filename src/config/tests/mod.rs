@@ -350,6 +350,67 @@ fn two_routes_for_the_same_requests_are_refused() {
 }
 
 #[test]
+fn routes_collide_where_hosts_and_paths_do_and_the_first_is_named() {
+    let route = |id: &str, hosts: &str, path: &str| {
+        format!(
+            "[route.{id}]\nhost = [{hosts}]\npath = \"{path}\"\nupstream = \"http://127.0.0.1:1\"\n\
+             rules = [{{ path = \"/*\", lane = \"deny\" }}]\n"
+        )
+    };
+    let (x, y, xy) = ("\"x.test\"", "\"y.test\"", "\"x.test\", \"y.test\"");
+    for (one, other, named) in [
+        ((x, "/a/*"), (x, "/a/*"), Some("x.test/a/*, and so does")),
+        ((x, "/a/*"), (xy, "/a/*"), Some("x.test/a/*, and so does")),
+        ((xy, "/a/*"), (y, "/a/*"), Some("y.test/a/*, and so does")),
+        ((x, "/a/*"), (y, "/a/*"), None),
+        ((x, "/a/*"), (x, "/a"), None),
+        ((x, "/a"), (x, "/a/"), None),
+        ((x, "/a/*"), (x, "/a/b/*"), None),
+        ((x, "/a/*"), (x, "/A/*"), Some("x.test/A/*, and some of")),
+        ((x, "/a/*/c"), (x, "/a/b/*"), None),
+        ((x, "/a/*/c"), (x, "/a/b/c"), None),
+        (
+            (x, "/a/*/c"),
+            (x, "/*/b/c"),
+            Some("could as well be /a/*/c"),
+        ),
+        ((x, "/a/*/c"), (y, "/*/b/c"), None),
+        (
+            (x, "/a/*/c"),
+            (xy, "/a/*/c"),
+            Some("x.test/a/*/c, and so does"),
+        ),
+        ((x, "/a/*/c"), (x, "/*/b/d"), None),
+    ] {
+        let (between, last) = (
+            route("m", "\"z.test\"", "/a/*"),
+            route("n", other.0, other.1),
+        );
+        let text = format!("{BASE}{}{between}{last}", route("l", one.0, one.1));
+        match (read(&text), named) {
+            (Ok(_), None) => {}
+            (Err(problems), Some(named)) => {
+                let told: Vec<_> = problems.errors.iter().map(|error| &error.what).collect();
+                let [only] = told[..] else {
+                    panic!("{problems}");
+                };
+                assert!(only.contains(named) && only.ends_with("route.l"), "{only}");
+            }
+            (Ok(_), Some(named)) => panic!("nobody finds {named}"),
+            (Err(problems), None) => panic!("{one:?} {other:?}: {problems}"),
+        }
+    }
+    // Of several before it the first one.
+    let of = |id| route(id, x, "/a/*");
+    let problems = read(&format!("{BASE}{}{}{}", of("l"), of("m"), of("n"))).unwrap_err();
+    let told = problems.errors.iter();
+    let told: Vec<_> = told
+        .map(|error| (error.key.as_str(), error.what.ends_with("route.l")))
+        .collect();
+    assert_eq!(told, [("route.m", true), ("route.n", true)]);
+}
+
+#[test]
 fn routes_come_sorted_and_inherit_defaults() {
     let text = format!(
         "{BASE}[route.api]\npath = \"/api/*\"\nupstream = \"unix:/run/api.sock\"\nheaders.X-Team = \"claim:/org/team\"\n\
