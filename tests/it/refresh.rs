@@ -238,6 +238,32 @@ async fn an_unknown_outcome_costs_at_most_one_new_sign_in() {
     assert_eq!(scene.logins(), (2, 2));
 }
 
+/// Not even if it might have worked: a provider may have spent the token
+/// both times.
+#[tokio::test]
+async fn a_token_that_was_not_answered_twice_is_never_sent_again() {
+    let scene = Scene::start().await;
+    let browser = short_lived(&scene, 2).await;
+    let faults = [Fault::HangUpBefore, Fault::HangUpBefore];
+    scene.provider.fail(Endpoint::Refresh, faults);
+    outlive(2).await;
+    let url = scene.gateway.url("/x");
+    let reason = until::some("an end of doubt", || async {
+        let answer = browser.fetch("GET", &url, &[]).await;
+        let status = answer.status.as_u16();
+        assert!(matches!(status, 401 | 503), "{status}");
+        (status == 401).then(|| answer.json()["reason"].to_string())
+    })
+    .await;
+    assert_eq!(reason, "\"outcome_unknown\"");
+    assert_eq!(parallel(&browser, &url, 20).await, vec![401; 20]);
+    assert_eq!(scene.provider.count(Endpoint::Refresh), 2, "no third try");
+    let subject = User::ann().subject;
+    assert_eq!(scene.provider.unanswered(), [(subject, 2)]);
+    assert_eq!(scene.sign_in(&browser, User::ann()).await.status, 200);
+    assert_eq!(scene.logins(), (2, 2));
+}
+
 #[tokio::test]
 async fn row_0_10_and_n4_a_client_that_leaves_does_not_cancel_the_refresh() {
     let scene = Scene::start().await;

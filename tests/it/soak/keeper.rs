@@ -39,6 +39,14 @@ impl Keeper {
         }
     }
 
+    /// How often another server took over, by whoever's doing.
+    pub(super) async fn failovers(&self) -> u64 {
+        match self {
+            Self::Alone(..) => 0,
+            Self::Pair(sentinels) => sentinels.lock().await.failovers().await,
+        }
+    }
+
     /// True if a server died for good and another took its place.
     pub(super) async fn misfortune(&self) -> bool {
         match self {

@@ -67,7 +67,11 @@ pub(super) async fn answer(
             response.headers_mut().insert("content-encoding", gzip);
             return Ok(response);
         }
-        Some(Fault::HangUpBefore) => return Err(HungUp),
+        Some(Fault::HangUpBefore) => {
+            let token = recorded.parameter("refresh_token").unwrap_or_default();
+            shared.grants.lock().expect("grants").hang_up(&token);
+            return Err(HungUp);
+        }
         Some(Fault::Hold(gate)) => gate.acquire().await.map_err(|_| HungUp)?.forget(),
         Some(Fault::Delay(time)) => sleep(*time).await,
         _ => {}

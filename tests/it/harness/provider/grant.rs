@@ -37,6 +37,8 @@ pub(super) struct Grants {
     pub reuse: usize,
     /// Refresh tokens that bought a successor.
     pub rotations: usize,
+    /// Whose refresh token came, and how often nobody answered.
+    unanswered: HashMap<String, (String, usize)>,
     /// Every secret value that was handed out.
     pub issued: Vec<String>,
 }
@@ -113,6 +115,19 @@ impl Grants {
             scope: found.scope,
             refresh_token,
         }
+    }
+
+    /// Nothing happens to the token, and whoever sent it does not know.
+    pub(super) fn hang_up(&mut self, token: &str) {
+        if let Some(found) = self.refresh.get(token) {
+            let subject = found.user.subject.clone();
+            let entry = self.unanswered.entry(token.to_owned());
+            entry.or_insert((subject, 0)).1 += 1;
+        }
+    }
+
+    pub(super) fn unanswered(&self) -> Vec<(String, usize)> {
+        self.unanswered.values().cloned().collect()
     }
 
     /// A refresh token with its family; an access token alone.

@@ -167,6 +167,11 @@ impl Provider {
         self.shared.grants.lock().expect("grants").rotations
     }
 
+    /// Of each refresh token on which it hung up: whose it is, and how often.
+    pub fn unanswered(&self) -> Vec<(String, usize)> {
+        self.shared.grants.lock().expect("grants").unanswered()
+    }
+
     /// Ends every grant on the provider's side: the next refresh is refused.
     pub fn revoke_everything(&self) {
         self.shared
