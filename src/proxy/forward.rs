@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use super::sender::Unanswered;
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::duplicate::Duplicate;
 use super::error::ProxyError;
 use super::hop_by_hop;
+use super::http1::RequestBytes;
 use super::line::Line;
 use super::pool::Watch;
 use super::request_body::{BodyWatch, WatchedBody};
@@ -31,6 +31,11 @@ use crate::model::context::RequestContext;
 use crate::model::target::Target;
 use crate::policy::Permit;
 use crate::telemetry::Telemetry;
+
+static NO_LENGTH: HeaderValue = HeaderValue::from_static("0");
+
+/// How many fields of ours a request gets, as a rule.
+const FIELDS_OF_OURS: usize = 12;
 
 /// What is left of a Cookie field for an upstream.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,8 +79,8 @@ struct Answered {
 /// The door of the module.
 pub struct Proxy {
     targets: Vec<UpstreamTarget>,
-    scrub: Arc<ScrubList>,
-    cookies: CookieFilter,
+    pub(super) scrub: Arc<ScrubList>,
+    pub(super) cookies: CookieFilter,
     websocket_idle: Duration,
     body_idle: Duration,
 }
@@ -125,9 +130,6 @@ impl Proxy {
         }
         // What an open lane is told must not depend on who asks.
         let identity = identity.filter(|_| permit.carries_identity());
-        if permit.drops_cookies() {
-            parts.headers.remove(header::COOKIE);
-        }
         let there = Survey::of(&parts.headers, &self.scrub);
         let wanted = if there.has(Field::UPGRADE) {
             Wanted::read(&parts, !body.is_end_stream())?
@@ -137,19 +139,33 @@ impl Proxy {
         if wanted.is_some() && !permit.upgrade_allowed() {
             return Err(ProxyError::UpgradeRefused);
         }
-        let expects_continue = there.has(Field::EXPECT)
-            && hop_by_hop::has_token(&parts.headers, &header::EXPECT, b"100-continue");
         let had_length = there.has(Field::CONTENT_LENGTH);
-        Rewrite {
+        let rewrite = Rewrite {
             context,
             connection,
             scrub: &self.scrub,
             cookies: self.cookies,
+            drop_cookies: permit.drops_cookies(),
             own_host: target.host.as_ref(),
             stripped: target.stripped.as_ref(),
             identity,
+        };
+        if wanted.is_none() && body.is_end_stream() && !target.pool.is_multiplexed() {
+            let mut bytes = RequestBytes::begin(&parts.method, &judged.path_and_query);
+            rewrite.write(&parts.headers, there, &mut bytes);
+            if had_length {
+                bytes.field(&header::CONTENT_LENGTH, &NO_LENGTH);
+            }
+            bytes.end();
+            if let Some(answer) = self.directly(target, &bytes, &mut parts).await? {
+                return Ok(answer);
+            }
         }
-        .apply(&mut parts.headers, there);
+        let expects_continue = there.has(Field::EXPECT)
+            && hop_by_hop::has_token(&parts.headers, &header::EXPECT, b"100-continue");
+        let mut headers = HeaderMap::with_capacity(parts.headers.len() + FIELDS_OF_OURS);
+        rewrite.write(&parts.headers, there, &mut headers);
+        parts.headers = headers;
         parts.version = Version::HTTP_11;
         parts.uri = Uri::from(judged.path_and_query.clone());
         if let Some(wanted) = wanted {
@@ -184,8 +200,9 @@ impl Proxy {
     ) -> Result<(Body, Option<Arc<BodyWatch>>), ProxyError> {
         if body.is_end_stream() {
             if had_length {
-                let none = HeaderValue::from_static("0");
-                parts.headers.insert(header::CONTENT_LENGTH, none);
+                parts
+                    .headers
+                    .insert(header::CONTENT_LENGTH, NO_LENGTH.clone());
             }
             return Ok((Body::Empty, None));
         }
@@ -214,7 +231,7 @@ impl Proxy {
         // A stream ends when its response is dropped, and its connection,
         // which others use, knows nothing of a single exchange.
         let shared = response.version() == Version::HTTP_2;
-        if let Err(error) = response::judge(&response, there) {
+        if let Err(error) = response::judge(response.status(), response.headers(), there) {
             if !shared {
                 line.end();
             }
@@ -299,7 +316,7 @@ async fn exchange(
                 (Some(request), _) => request,
                 (None, copy) => {
                     let copy = copy.filter(|_| !timed_out(&error, &sent.line));
-                    match copy.and_then(Duplicate::again) {
+                    match copy {
                         Some(request) => request,
                         None => return Err(failed(error, &sent.line, body)),
                     }

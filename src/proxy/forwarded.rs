@@ -10,56 +10,65 @@ use std::net::IpAddr;
 use http::HeaderMap;
 use http::header::{FORWARDED, HeaderName, HeaderValue};
 
+use super::request_head::Fields;
 use super::survey::{Field, Survey};
 use crate::base::header_names as names;
 use crate::listener::Connection;
 use crate::model::context::RequestContext;
 use crate::model::origin::Scheme;
 
-/// `host` is the authority that the request was judged by.
+static FOR: HeaderName = names::X_FORWARDED_FOR;
+static REAL_IP: HeaderName = names::X_REAL_IP;
+static PROTO: HeaderName = names::X_FORWARDED_PROTO;
+static HOST: HeaderName = names::X_FORWARDED_HOST;
+static PORT: HeaderName = names::X_FORWARDED_PORT;
+
+static HTTP: HeaderValue = HeaderValue::from_static(Scheme::Http.as_str());
+static HTTPS: HeaderValue = HeaderValue::from_static(Scheme::Https.as_str());
+static PORT_80: HeaderValue = HeaderValue::from_static("80");
+static PORT_443: HeaderValue = HeaderValue::from_static("443");
+
+/// `host` is the authority that the request was judged by; `received`, what
+/// the client said, none of which has been passed on.
 pub(super) fn write(
-    headers: &mut HeaderMap,
+    fields: &mut impl Fields,
+    received: &HeaderMap,
     context: &RequestContext,
     connection: &Connection,
     host: &HeaderValue,
     there: Survey,
 ) {
+    let own;
     let peer = if context.peer_addr == connection.address() {
-        connection.address_text().clone()
+        connection.address_text()
     } else {
-        address(context.peer_addr)
-    };
-    let client = if context.client_addr == context.peer_addr {
-        peer.clone()
-    } else {
-        address(context.client_addr)
+        own = address(context.peer_addr);
+        &own
     };
     if context.peer_trusted {
-        continue_list(headers, &names::X_FORWARDED_FOR, &peer);
+        fields.put(&FOR, &continued(received, &FOR, peer));
         if there.has(Field::FORWARDED) {
             let own = element(context.peer_addr, context.scheme);
-            continue_list(headers, &FORWARDED, &own);
+            fields.put(&FORWARDED, &continued(received, &FORWARDED, &own));
         }
     } else {
-        headers.insert(names::X_FORWARDED_FOR, peer);
-        if there.has(Field::FORWARDED) {
-            headers.remove(FORWARDED);
-        }
+        fields.put(&FOR, peer);
     }
-    headers.insert(names::X_REAL_IP, client);
-    headers.insert(
-        names::X_FORWARDED_PROTO,
-        HeaderValue::from_static(context.scheme.as_str()),
-    );
-    headers.insert(names::X_FORWARDED_HOST, host.clone());
-    headers.insert(names::X_FORWARDED_PORT, port(context));
-}
-
-fn port(context: &RequestContext) -> HeaderValue {
+    if context.client_addr == context.peer_addr {
+        fields.put(&REAL_IP, peer);
+    } else {
+        fields.put(&REAL_IP, &address(context.client_addr));
+    }
+    let scheme = match context.scheme {
+        Scheme::Https => &HTTPS,
+        Scheme::Http => &HTTP,
+    };
+    fields.put(&PROTO, scheme);
+    fields.put(&HOST, host);
     match (context.target.authority.port, context.scheme) {
-        (None | Some(443), Scheme::Https) => HeaderValue::from_static("443"),
-        (None | Some(80), Scheme::Http) => HeaderValue::from_static("80"),
-        (Some(port), _) => HeaderValue::from(port),
+        (None | Some(443), Scheme::Https) => fields.put(&PORT, &PORT_443),
+        (None | Some(80), Scheme::Http) => fields.put(&PORT, &PORT_80),
+        (Some(port), _) => fields.put(&PORT, &HeaderValue::from(port)),
     }
 }
 
@@ -77,13 +86,12 @@ fn element(peer: IpAddr, scheme: Scheme) -> HeaderValue {
     HeaderValue::from_str(&text).expect("an address is ASCII")
 }
 
-fn continue_list(headers: &mut HeaderMap, name: &HeaderName, last: &HeaderValue) {
+fn continued(received: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> HeaderValue {
     let mut list: Vec<u8> = Vec::new();
-    for value in headers.get_all(name) {
+    for value in received.get_all(name) {
         list.extend_from_slice(value.as_bytes());
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(last.as_bytes());
-    let list = HeaderValue::from_bytes(&list).expect("joined from header values");
-    headers.insert(name.clone(), list);
+    HeaderValue::from_bytes(&list).expect("joined from header values")
 }

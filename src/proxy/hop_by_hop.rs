@@ -6,17 +6,17 @@ use super::survey::{Field, Survey};
 use crate::base::header_names as names;
 
 /// Removed from every message. Framing is rebuilt from the body itself.
-static OF_REQUESTS: [(Field, HeaderName); 10] = [
-    (Field::CONNECTION, header::CONNECTION),
-    (Field::CONTENT_LENGTH, header::CONTENT_LENGTH),
-    (Field::TRANSFER_ENCODING, header::TRANSFER_ENCODING),
-    (Field::UPGRADE, header::UPGRADE),
-    (Field::TE, header::TE),
-    (Field::EXPECT, header::EXPECT),
-    (Field::PROXY_AUTHORIZATION, header::PROXY_AUTHORIZATION),
-    (Field::KEEP_ALIVE, names::KEEP_ALIVE),
-    (Field::PROXY_CONNECTION, names::PROXY_CONNECTION),
-    (Field::HTTP2_SETTINGS, names::HTTP2_SETTINGS),
+static OF_REQUESTS: [HeaderName; 10] = [
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::TE,
+    header::EXPECT,
+    header::PROXY_AUTHORIZATION,
+    names::KEEP_ALIVE,
+    names::PROXY_CONNECTION,
+    names::HTTP2_SETTINGS,
 ];
 
 static OF_RESPONSES: [(Field, HeaderName); 7] = [
@@ -51,34 +51,28 @@ static NEVER_NOMINATED: [HeaderName; 17] = [
     names::SEC_FETCH_SITE,
 ];
 
-/// Run before identity is put in: a client cannot nominate what we add.
-pub(super) fn clean_request(headers: &mut HeaderMap, there: Survey) {
-    clean(headers, there, &OF_REQUESTS);
-}
-
 /// `Content-Length` stays: it frames the answer to HEAD, too.
 pub(super) fn clean_response(headers: &mut HeaderMap, there: Survey) {
-    clean(headers, there, &OF_RESPONSES);
-}
-
-fn clean(headers: &mut HeaderMap, there: Survey, fields: &[(Field, HeaderName)]) {
     if there.has(Field::CONNECTION) {
         for name in nominated(headers) {
             headers.remove(&name);
         }
     }
-    for (field, name) in fields {
+    for (field, name) in &OF_RESPONSES {
         if there.has(*field) {
             headers.remove(name);
         }
     }
 }
 
-fn names(fields: &[(Field, HeaderName)]) -> impl Iterator<Item = &HeaderName> {
-    fields.iter().map(|(_, name)| name)
+/// Names that mean something to a connection, in either direction.
+fn of_connections() -> impl Iterator<Item = &'static HeaderName> {
+    let of_responses = OF_RESPONSES.iter().map(|(_, name)| name);
+    OF_REQUESTS.iter().chain(of_responses)
 }
 
-fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+/// What the `Connection` fields name besides themselves.
+pub(super) fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     tokens(headers, &header::CONNECTION)
         .filter(|token| {
             !token.eq_ignore_ascii_case(b"close") && !token.eq_ignore_ascii_case(b"keep-alive")
@@ -107,24 +101,24 @@ pub(super) fn has_token(headers: &HeaderMap, name: &HeaderName, wanted: &[u8]) -
 
 /// A trailer may not carry what a head decides (RFC 9110 section 6.5.1).
 pub(super) fn clean_trailers(trailers: &mut HeaderMap) {
-    for name in names(&OF_REQUESTS)
-        .chain(&NEVER_NOMINATED)
-        .chain(names(&OF_RESPONSES))
-    {
+    for name in of_connections().chain(&NEVER_NOMINATED) {
         trailers.remove(name);
     }
 }
 
-/// Of a head that has it, the `Trailer` field announces only what [`clean_trailers`] and the scrub
-/// list would let through; hyper sends no trailer that is not announced.
-pub(super) fn announce_trailers(headers: &mut HeaderMap, removes: impl Fn(&HeaderName) -> bool) {
+/// Of a head that has it, the `Trailer` field announces only what
+/// [`clean_trailers`] and the scrub list would let through; hyper sends no
+/// trailer that is not announced.
+pub(super) fn announced(
+    headers: &HeaderMap,
+    removes: impl Fn(&HeaderName) -> bool,
+) -> Option<HeaderValue> {
     let kept: Vec<&str> = tokens(headers, &header::TRAILER)
         .filter_map(|token| {
             let name = HeaderName::from_bytes(token).ok()?;
-            let refused = names(&OF_REQUESTS)
-                .chain(names(&OF_RESPONSES))
+            let refused = of_connections()
+                .chain(&NEVER_NOMINATED)
                 .any(|known| *known == name)
-                || NEVER_NOMINATED.contains(&name)
                 || removes(&name);
             if refused {
                 None
@@ -134,10 +128,7 @@ pub(super) fn announce_trailers(headers: &mut HeaderMap, removes: impl Fn(&Heade
         })
         .collect();
     let value = HeaderValue::from_str(&kept.join(", ")).ok();
-    headers.remove(header::TRAILER);
-    if let Some(value) = value.filter(|value| !value.is_empty()) {
-        headers.insert(header::TRAILER, value);
-    }
+    value.filter(|value| !value.is_empty())
 }
 
 #[cfg(test)]
@@ -150,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn every_name_is_found_and_removed() {
-        for (field, name) in OF_REQUESTS.iter().chain(&OF_RESPONSES) {
+    fn every_name_of_an_answer_is_found_and_removed() {
+        for (field, name) in &OF_RESPONSES {
             let mut headers = HeaderMap::new();
             headers.append(name.clone(), "1".parse().unwrap());
             let there = survey(&headers);
             assert!(there.has(*field), "{name}");
-            clean(&mut headers, there, &[(*field, name.clone())]);
+            clean_response(&mut headers, there);
             assert!(headers.is_empty(), "{name}");
         }
     }
@@ -172,19 +163,7 @@ mod tests {
             "connection",
             "HOST,x-forwarded-for , close".parse().unwrap(),
         );
-        for name in [
-            "cookie",
-            "authorization",
-            "host",
-            "x-forwarded-for",
-            "x-own",
-        ] {
-            headers.append(name, "1".parse().unwrap());
-        }
-        let there = survey(&headers);
-        clean_request(&mut headers, there);
-        assert_eq!(headers.len(), 4);
-        assert!(!headers.contains_key("x-own"));
+        assert_eq!(nominated(&headers), ["x-own"]);
     }
 
     #[test]
@@ -192,7 +171,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("trailer", "server-timing, Content-Length".parse().unwrap());
         headers.append("trailer", "remote-user,x-checksum,host".parse().unwrap());
-        announce_trailers(&mut headers, |name| name.as_str() == "remote-user");
-        assert_eq!(headers["trailer"], "server-timing, x-checksum");
+        let announced = announced(&headers, |name| name.as_str() == "remote-user");
+        assert_eq!(announced.unwrap(), "server-timing, x-checksum");
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::task::AbortHandle;
@@ -28,6 +29,8 @@ const AWAITING: u8 = 1;
 const STREAMING: u8 = 2;
 /// An event stream: silence is normal.
 const OPEN: u8 = 3;
+/// Between two exchanges, where the connection itself cannot be asked.
+const RESTING: u8 = 4;
 
 /// At least two sweeps: the first is partial.
 pub(super) fn sweeps(length: Duration) -> u32 {
@@ -45,7 +48,10 @@ pub(super) struct Line {
     timed_out: AtomicBool,
     /// The request body of the exchange under way, if it has one.
     body: Mutex<Option<Arc<BodyWatch>>>,
+    /// Who ends it: the task that drives it, if it has one of its own; else
+    /// whoever waits on it, once woken.
     abort: OnceLock<AbortHandle>,
+    waiting: AtomicWaker,
 }
 
 impl Line {
@@ -67,6 +73,27 @@ impl Line {
         self.phase.store(phase, Relaxed);
     }
 
+    pub(super) fn rests(&self) {
+        self.phase.store(RESTING, Relaxed);
+    }
+
+    /// Bytes came or went.
+    pub(super) fn moved(&self) {
+        // Most often it is true already, and a look costs less than a store.
+        if !self.moved.load(Relaxed) {
+            self.moved.store(true, Relaxed);
+        }
+    }
+
+    /// Waits for the connection, or for its end by the sweep.
+    pub(super) fn poll_wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
+        self.waiting.register(cx.waker());
+        if self.timed_out() {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+
     pub(super) fn is_event_stream(&self) -> bool {
         self.phase.load(Relaxed) == OPEN
     }
@@ -83,15 +110,19 @@ impl Line {
     }
 
     pub(super) fn end(&self) {
-        if let Some(abort) = self.abort.get() {
-            abort.abort();
+        match self.abort.get() {
+            Some(abort) => abort.abort(),
+            None => self.waiting.wake(),
         }
     }
 
     /// One sweep of a connection that is in use.
     pub(super) fn sweep_busy(&self, body_idle: u32) {
-        let moved = self.moved.swap(false, Relaxed);
         let phase = self.phase.load(Relaxed);
+        if phase == RESTING {
+            return;
+        }
+        let moved = self.moved.swap(false, Relaxed);
         if phase == SENDING {
             let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
             if body.take_if(|body| body.ended()).is_some() {
@@ -150,8 +181,8 @@ impl UpstreamIo {
     }
 
     fn noted<T>(&self, result: Poll<T>) -> Poll<T> {
-        if result.is_ready() && !self.line.moved.load(Relaxed) {
-            self.line.moved.store(true, Relaxed);
+        if result.is_ready() {
+            self.line.moved();
         }
         result
     }

@@ -6,12 +6,13 @@
 
 mod clear_site_data;
 mod connect;
-mod duplicate;
+mod direct;
 mod error;
 mod forward;
 mod forwarded;
 mod health;
 mod hop_by_hop;
+mod http1;
 mod line;
 mod pool;
 mod reach;

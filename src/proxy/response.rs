@@ -17,6 +17,7 @@ use super::clear_site_data;
 use super::error::ProxyError;
 use super::forward::CookieFilter;
 use super::hop_by_hop;
+use super::http1::{Framing, ResponseHead};
 use super::survey::{Field, Survey};
 use crate::base::body::{Body, BoxError};
 use crate::identity_headers::ScrubList;
@@ -37,9 +38,12 @@ fn may_be_silent(headers: &HeaderMap) -> bool {
 }
 
 /// A response that two readers could frame differently is refused.
-pub(super) fn judge(response: &Response<Incoming>, there: Survey) -> Result<(), ProxyError> {
-    let headers = response.headers();
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+pub(super) fn judge(
+    status: StatusCode,
+    headers: &HeaderMap,
+    there: Survey,
+) -> Result<(), ProxyError> {
+    if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::Ambiguous("101 that nobody asked for"));
     }
     if there.has(Field::TRANSFER_ENCODING) {
@@ -83,9 +87,6 @@ pub(super) fn rewrite(
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
     clean(headers, there, scrub, cookies);
-    if there.has(Field::CONTENT_LENGTH) {
-        one_length(headers);
-    }
     let trailers = multiplexed && !body.is_end_stream();
     let silence = (multiplexed && !may_be_silent(headers)).then_some(silence);
     let body = if trailers || there.has(Field::TRAILER) {
@@ -99,6 +100,53 @@ pub(super) fn rewrite(
         Body::Streamed(body)
     };
     Response::from_parts(parts, body)
+}
+
+/// Of trailers, what may pass to the client.
+pub(super) fn clean_trailers(trailers: &mut HeaderMap, scrub: &ScrubList) {
+    hop_by_hop::clean_trailers(trailers);
+    scrub.scrub_trailers(trailers);
+}
+
+/// How the body of a judged answer ends (RFC 9112 section 6.3). `to_head`:
+/// the request was HEAD.
+pub(super) fn framing(
+    head: &ResponseHead,
+    there: Survey,
+    to_head: bool,
+) -> Result<Framing, ProxyError> {
+    let none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
+    if to_head || none.contains(&head.status) {
+        return Ok(Framing::Length(0));
+    }
+    if there.has(Field::TRANSFER_ENCODING) {
+        // Of 1.0 it was never a part, and whoever added it may not know it.
+        return match head.version {
+            Version::HTTP_10 => Err(ProxyError::Ambiguous("Transfer-Encoding in HTTP/1.0")),
+            _ => Ok(Framing::chunked()),
+        };
+    }
+    let Some(length) = head.headers.get(header::CONTENT_LENGTH) else {
+        return Ok(Framing::Close);
+    };
+    let digits = length
+        .to_str()
+        .ok()
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .map(Framing::Length)
+        .ok_or(ProxyError::Ambiguous("Content-Length is not a number"))
+}
+
+/// Whether the connection may serve again (RFC 9112 section 9.3).
+pub(super) fn stays_open(head: &ResponseHead, there: Survey) -> bool {
+    let says = |word| {
+        there.has(Field::CONNECTION)
+            && hop_by_hop::has_token(&head.headers, &header::CONNECTION, word)
+    };
+    let stays = head.version == Version::HTTP_11 || says(b"keep-alive");
+    stays && !says(b"close")
 }
 
 /// Several equal lengths become one.
@@ -121,13 +169,20 @@ pub(super) fn clean(
         scrub.scrub(headers);
     }
     if there.has(Field::TRAILER) {
-        hop_by_hop::announce_trailers(headers, |name| scrub.removes(name));
+        let announced = hop_by_hop::announced(headers, |name| scrub.removes(name));
+        headers.remove(header::TRAILER);
+        if let Some(announced) = announced {
+            headers.insert(header::TRAILER, announced);
+        }
     }
     if there.has(Field::CLEAR_SITE_DATA) {
         clear_site_data::spare_cookies(headers);
     }
     if there.has(Field::SET_COOKIE) {
         spare_our_cookies(headers, cookies);
+    }
+    if there.has(Field::CONTENT_LENGTH) {
+        one_length(headers);
     }
 }
 
@@ -191,8 +246,7 @@ impl HttpBody for WatchedBody {
             frame.map(|frame| {
                 let mut frame = frame?;
                 if let Some(trailers) = frame.trailers_mut() {
-                    hop_by_hop::clean_trailers(trailers);
-                    self.scrub.scrub_trailers(trailers);
+                    clean_trailers(trailers, &self.scrub);
                 }
                 Ok(frame)
             })

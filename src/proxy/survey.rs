@@ -4,6 +4,7 @@
 
 use http::HeaderMap;
 
+use crate::base::header_names::text as names;
 use crate::identity_headers::ScrubList;
 
 /// A field that some step deals with.
@@ -29,50 +30,73 @@ impl Field {
     pub(super) const CLEAR_SITE_DATA: Self = Self(1 << 15);
     /// Any that the scrub list removes.
     pub(super) const FOREIGN: Self = Self(1 << 16);
+    pub(super) const HOST: Self = Self(1 << 17);
+    pub(super) const AUTHORIZATION: Self = Self(1 << 18);
+    /// What the proxy itself says of the way of a request.
+    pub(super) const OF_THE_WAY: Self = Self(1 << 19);
 
-    fn of(name: &str) -> Option<Self> {
-        Some(match name {
-            "connection" => Self::CONNECTION,
-            "content-length" => Self::CONTENT_LENGTH,
-            "transfer-encoding" => Self::TRANSFER_ENCODING,
-            "upgrade" => Self::UPGRADE,
-            "te" => Self::TE,
-            "expect" => Self::EXPECT,
-            "proxy-authorization" => Self::PROXY_AUTHORIZATION,
-            "proxy-authenticate" => Self::PROXY_AUTHENTICATE,
-            "keep-alive" => Self::KEEP_ALIVE,
-            "proxy-connection" => Self::PROXY_CONNECTION,
-            "http2-settings" => Self::HTTP2_SETTINGS,
-            "trailer" => Self::TRAILER,
-            "cookie" => Self::COOKIE,
-            "set-cookie" => Self::SET_COOKIE,
-            "forwarded" => Self::FORWARDED,
-            "clear-site-data" => Self::CLEAR_SITE_DATA,
+    /// By length first: most names have none of them, or not that letter.
+    pub(super) fn of(name: &str) -> Option<Self> {
+        Some(match (name.len(), name) {
+            (2, "te") => Self::TE,
+            (4, "host") => Self::HOST,
+            (6, "cookie") => Self::COOKIE,
+            (6, "expect") => Self::EXPECT,
+            (7, "upgrade") => Self::UPGRADE,
+            (7, "trailer") => Self::TRAILER,
+            (9, "forwarded") => Self::FORWARDED,
+            (9, names::X_REAL_IP) => Self::OF_THE_WAY,
+            (10, "connection") => Self::CONNECTION,
+            (10, "set-cookie") => Self::SET_COOKIE,
+            (10, names::KEEP_ALIVE) => Self::KEEP_ALIVE,
+            (13, "authorization") => Self::AUTHORIZATION,
+            (14, "content-length") => Self::CONTENT_LENGTH,
+            (14, names::HTTP2_SETTINGS) => Self::HTTP2_SETTINGS,
+            (15, names::CLEAR_SITE_DATA) => Self::CLEAR_SITE_DATA,
+            (15, names::X_FORWARDED_FOR) => Self::OF_THE_WAY,
+            (16, names::PROXY_CONNECTION) => Self::PROXY_CONNECTION,
+            (16, names::X_FORWARDED_HOST | names::X_FORWARDED_PORT) => Self::OF_THE_WAY,
+            (17, "transfer-encoding") => Self::TRANSFER_ENCODING,
+            (17, names::X_FORWARDED_PROTO) => Self::OF_THE_WAY,
+            (18, "proxy-authenticate") => Self::PROXY_AUTHENTICATE,
+            (19, "proxy-authorization") => Self::PROXY_AUTHORIZATION,
             _ => return None,
         })
     }
 }
 
-/// Which of these fields a head has.
+/// Which of these fields a head has, and where.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Survey(u32);
+pub(super) struct Survey {
+    found: u32,
+    /// Which of the map's fields are any of them, in its order.
+    places: u128,
+}
 
 impl Survey {
     pub(super) fn of(headers: &HeaderMap, scrub: &ScrubList) -> Self {
-        let mut found = 0;
-        for name in headers.keys() {
-            if let Some(field) = Field::of(name.as_str()) {
-                found |= field.0;
-            }
+        let (mut found, mut places) = (0, 0);
+        for (place, (name, _)) in headers.iter().enumerate() {
+            let mut field = Field::of(name.as_str()).map_or(0, |field| field.0);
             if scrub.removes(name) {
-                found |= Field::FOREIGN.0;
+                field |= Field::FOREIGN.0;
+            }
+            if field != 0 {
+                found |= field;
+                places |= 1_u128.checked_shl(place as u32).unwrap_or(0);
             }
         }
-        Self(found)
+        Self { found, places }
     }
 
     pub(super) const fn has(self, field: Field) -> bool {
-        self.0 & field.0 != 0
+        self.found & field.0 != 0
+    }
+
+    /// Whether no step deals with the field at this place of the map's
+    /// order. Beyond what is kept, any may be one.
+    pub(super) fn is_plain(self, place: usize) -> bool {
+        place < 128 && self.places >> place & 1 == 0
     }
 }
 
@@ -85,7 +109,7 @@ mod tests {
         let scrub = ScrubList::compile(&[]);
         let mut headers = HeaderMap::new();
         headers.append("accept", "*/*".parse().unwrap());
-        assert_eq!(Survey::of(&headers, &scrub).0, 0);
+        assert_eq!(Survey::of(&headers, &scrub).found, 0);
         headers.append("te", "trailers".parse().unwrap());
         headers.append("Set-Cookie", "a=b".parse().unwrap());
         headers.append("x_forwarded_user", "mal".parse().unwrap());

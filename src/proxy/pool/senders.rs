@@ -1,0 +1,218 @@
+//! Connections of hyper: requests with a body, tunnels, HTTP/2. They stay in
+//! their stack, in use or not.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use http::Request;
+use hyper::client::conn::http1;
+
+use super::stacks::{BUSY_LOOK, BUSY_WAIT, Entry, Place, Pool, SHARD, SHARDS};
+use crate::base::body::Body;
+use crate::proxy::connect::{Protocol, Stream};
+use crate::proxy::error::ProxyError;
+use crate::proxy::line::{Line, SWEEP, UpstreamIo};
+use crate::proxy::request_body::BodyWatch;
+use crate::proxy::sender::{self, Answer, RESPONSE_HEAD, Sender};
+
+/// A request that was handed to a connection.
+pub(in crate::proxy) struct Sent<F> {
+    pub(in crate::proxy) line: Arc<Line>,
+    pub(in crate::proxy) answer: F,
+    /// The upstream may be closing the connection just now, and hyper gives
+    /// a request back only if nothing of it was written.
+    pub(in crate::proxy) copy: Option<Request<Body>>,
+}
+
+/// How an exchange is watched.
+#[derive(Clone, Copy)]
+pub(in crate::proxy) struct Watch<'a> {
+    /// How long the head of the response may take, in sweeps.
+    pub(in crate::proxy) patience: u32,
+    pub(in crate::proxy) body: Option<&'a Arc<BodyWatch>>,
+    /// Has no body, and a second time has no further effect.
+    pub(in crate::proxy) repeatable: bool,
+    /// The connection becomes a tunnel: never one that others share.
+    pub(in crate::proxy) alone: bool,
+}
+
+impl Entry {
+    /// Hands the request over. The line of a connection with many requests
+    /// keeps no time for any of them: each stream has a timer.
+    fn send(
+        &mut self,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> impl Future<Output = Answer> + Send + use<> {
+        if self.sender.is_multiplexed() {
+            // No interim answer is waited for.
+            if let Some(body) = watch.body {
+                body.go();
+            }
+        } else {
+            self.line.request_began(watch.patience, watch.body);
+        }
+        let body = watch.body.cloned();
+        self.sender.send(request, SWEEP * watch.patience, body)
+    }
+}
+
+impl Pool {
+    /// Hands the request to a free connection of this thread, or gives it
+    /// back.
+    #[expect(clippy::result_large_err, reason = "the error is the request itself")]
+    pub(in crate::proxy) fn send_pooled(
+        &self,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<Sent<impl Future<Output = Answer> + Send + use<>>, Request<Body>> {
+        let shard = SHARD.with(|shard| *shard);
+        self.send_on(shard, request, watch)
+    }
+
+    #[expect(clippy::result_large_err, reason = "the error is the request itself")]
+    fn send_on(
+        &self,
+        shard: usize,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<Sent<impl Future<Output = Answer> + Send + use<>>, Request<Body>> {
+        let mut stack = self.stack(shard);
+        let free = stack
+            .entries
+            .iter()
+            .rposition(|entry| entry.sender.is_free());
+        let Some(free) = free else {
+            return Err(request);
+        };
+        let entry = &mut stack.entries[free];
+        let copy = watch.repeatable.then(|| copy(&request));
+        Ok(Sent {
+            line: entry.line.clone(),
+            answer: entry.send(request, watch),
+            copy,
+        })
+    }
+
+    /// Hands the request to a new connection, or, when there may be no more,
+    /// to whichever falls free first.
+    pub(in crate::proxy) async fn send_fresh(
+        self: &Arc<Self>,
+        mut request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+        if self.multiplexed.load(Ordering::Relaxed) && !watch.alone {
+            return self.send_shared(request, watch).await;
+        }
+        let Some(place) = self.place_of_a_sender() else {
+            let deadline = tokio::time::Instant::now() + BUSY_WAIT;
+            loop {
+                for shard in 0..SHARDS {
+                    match self.send_on(shard, request, watch) {
+                        Ok(sent) => return Ok((sent.line, sent.answer.await)),
+                        Err(back) => request = back,
+                    }
+                }
+                if tokio::time::Instant::now() >= deadline {
+                    return Err(ProxyError::Busy);
+                }
+                tokio::time::sleep(BUSY_LOOK).await;
+                if let Some(place) = self.place_of_a_sender() {
+                    return self.dial_and_send(place, request, watch).await;
+                }
+            }
+        };
+        self.dial_and_send(place, request, watch).await
+    }
+
+    /// A burst that finds no connection waits for one, and shares it.
+    async fn send_shared(
+        self: &Arc<Self>,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+        let shard = SHARD.with(|shard| *shard);
+        let turn = self.shards[shard].dial.acquire().await;
+        let sent = match self.send_on(shard, request, watch) {
+            Ok(sent) => sent,
+            Err(request) => {
+                let place = self.place_of_a_sender().ok_or(ProxyError::Busy)?;
+                let mut entry = self.dial(place, false).await?;
+                let line = entry.line.clone();
+                let answer = entry.send(request, watch);
+                self.keep(entry);
+                drop(turn);
+                return Ok((line, answer.await));
+            }
+        };
+        drop(turn);
+        Ok((sent.line, sent.answer.await))
+    }
+
+    async fn dial_and_send(
+        self: &Arc<Self>,
+        place: Place,
+        request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+        let mut entry = self.dial(place, watch.alone).await?;
+        let answer = entry.send(request, watch);
+        let line = entry.line.clone();
+        self.keep(entry);
+        Ok((line, answer.await))
+    }
+
+    async fn dial(&self, place: Place, alone: bool) -> Result<Entry, ProxyError> {
+        let (stream, protocol) = self.connect(alone).await?;
+        self.entry(stream, protocol, place, alone).await
+    }
+
+    pub(super) async fn entry(
+        &self,
+        stream: Stream,
+        protocol: Protocol,
+        place: Place,
+        alone: bool,
+    ) -> Result<Entry, ProxyError> {
+        let line = Arc::new(Line::default());
+        let io = UpstreamIo::new(stream, line.clone());
+        let broken = |error: hyper::Error| ProxyError::Broken(error.into());
+        // Whoever waits for the response is told of the error.
+        let (sender, task) = match protocol {
+            Protocol::Http1 => {
+                if !alone {
+                    self.multiplexed.store(false, Ordering::Relaxed);
+                }
+                let mut builder = http1::Builder::new();
+                builder.max_header_size(RESPONSE_HEAD);
+                let (sender, connection) = builder.handshake(io).await.map_err(broken)?;
+                let task = tokio::spawn(async move {
+                    let _ = connection.with_upgrades().await;
+                    drop(place);
+                });
+                (Sender::One(sender), task)
+            }
+            Protocol::Http2(scheme) => {
+                self.multiplexed.store(true, Ordering::Relaxed);
+                let (sender, connection) = sender::many().handshake(io).await.map_err(broken)?;
+                let task = tokio::spawn(async move {
+                    let _ = connection.await;
+                    drop(place);
+                });
+                (Sender::Many { sender, scheme }, task)
+            }
+        };
+        line.started(task.abort_handle());
+        Ok(Entry { sender, line })
+    }
+}
+
+/// A request that has no body, once more.
+fn copy(request: &Request<Body>) -> Request<Body> {
+    let mut copy = Request::new(Body::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    copy
+}
