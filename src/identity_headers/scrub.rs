@@ -47,10 +47,23 @@ const OWN_SPELLING: [HeaderName; 5] = [
 /// or preset injects. One list for all routes, because routes may share an upstream.
 #[derive(Debug, Clone)]
 pub struct ScrubList {
-    /// First bytes that a name to remove can have.
-    first: [bool; 256],
+    /// By the first byte of a name: how long one to remove can be, a bit for
+    /// each length. Most names are out at once.
+    lengths: [u64; 256],
     /// Folded and sorted.
     exact: Vec<String>,
+}
+
+/// Lengths from here on share a bit.
+const LONG: usize = 63;
+
+/// The bits of all lengths from `shortest` on.
+const fn at_least(shortest: usize) -> u64 {
+    u64::MAX << if shortest < LONG { shortest } else { LONG }
+}
+
+const fn exactly(length: usize) -> u64 {
+    1 << if length < LONG { length } else { LONG }
 }
 
 /// Of every preset, used or not: what one route begins to send tomorrow must
@@ -102,14 +115,21 @@ impl ScrubList {
             .collect();
         exact.sort_unstable();
         exact.dedup();
-        let mut first = [false; 256];
-        let words = exact.iter().map(String::as_str).chain(FAMILIES);
-        for start in words.filter_map(|word| word.bytes().next()) {
+        let mut lengths = [0; 256];
+        let names = exact
+            .iter()
+            .map(|name| (name.as_str(), exactly(name.len())));
+        let families = FAMILIES
+            .iter()
+            .map(|family| (*family, at_least(family.len())));
+        for (name, possible) in names.chain(families) {
             for byte in 0..=u8::MAX {
-                first[usize::from(byte)] |= fold(byte) == start;
+                if name.bytes().next() == Some(fold(byte)) {
+                    lengths[usize::from(byte)] |= possible;
+                }
             }
         }
-        Self { first, exact }
+        Self { lengths, exact }
     }
 
     /// Whether a header of this name may not come from a client.
@@ -118,7 +138,8 @@ impl ScrubList {
         let Some(first) = text.bytes().next() else {
             return false;
         };
-        self.first[usize::from(first)] && self.removes_slowly(name, text)
+        self.lengths[usize::from(first)] & exactly(text.len()) != 0
+            && self.removes_slowly(name, text)
     }
 
     fn removes_slowly(&self, name: &HeaderName, text: &str) -> bool {
@@ -174,7 +195,10 @@ mod tests {
     #[test]
     fn sec_hdr_02_every_spelling_is_removed() {
         let list = list();
+        let long = format!("x_forwarded_{}", "a".repeat(100));
         for name in [
+            long.as_str(),
+            "x-forwarded-",
             "X-FORWARDED-user",
             "x_forwarded_user",
             "x.forwarded.user",

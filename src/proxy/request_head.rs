@@ -51,23 +51,44 @@ pub(super) struct Rewrite<'a> {
 impl Rewrite<'_> {
     /// Says what the upstream is to hear, in one pass: first what the client
     /// may say, and then what we say. Names of ours never pass from the
-    /// client, so none is said twice.
+    /// client, so none is said twice. `Host` is the authority that was
+    /// judged, in the client's own bytes where they say the same.
     pub(super) fn write(&self, received: &HeaderMap, there: Survey, fields: &mut impl Fields) {
-        let host = &*host(received, &self.context.target.authority);
-        fields.put(&header::HOST, self.own_host.unwrap_or(host));
+        let authority = &self.context.target.authority;
         let nominated = if there.has(Field::CONNECTION) {
             hop_by_hop::nominated(received)
         } else {
             Vec::new()
         };
+        let mut host = None;
         for (place, (name, value)) in received.iter().enumerate() {
-            if (there.is_plain(place) || self.may_pass(name)) && !nominated.contains(name) {
-                fields.put(name, value);
+            if nominated.contains(name) {
+                continue;
+            }
+            let field = if there.is_plain(place) {
+                None
+            } else if self.scrub.removes(name) {
+                continue;
+            } else {
+                Field::of(name.as_str())
+            };
+            match field {
+                Some(Field::HOST) if host.is_none() => {
+                    let said = said(value, authority);
+                    fields.put(&header::HOST, self.own_host.unwrap_or(&said));
+                    host = Some(said);
+                }
+                Some(Field::COOKIE) => self.cookie(value, fields),
+                Some(Field::AUTHORIZATION) if self.tells(name) => {}
+                Some(field) if !field.may_pass() => {}
+                _ => fields.put(name, value),
             }
         }
-        if there.has(Field::COOKIE) && !self.drop_cookies {
-            self.cookies(received, fields);
-        }
+        let host = host.unwrap_or_else(|| {
+            let spelt = Cow::Owned(spelt(authority));
+            fields.put(&header::HOST, self.own_host.unwrap_or(&spelt));
+            spelt
+        });
         if there.has(Field::TRAILER) {
             let announced = hop_by_hop::announced(received, |name| self.scrub.removes(name));
             if let Some(announced) = announced {
@@ -79,26 +100,12 @@ impl Rewrite<'_> {
             fields.put(&header::CONNECTION, &HeaderValue::from_static("te"));
         }
         let (context, connection) = (self.context, self.connection);
-        forwarded::write(fields, received, context, connection, host, there);
+        forwarded::write(fields, received, context, connection, &host, there);
         if let Some(prefix) = self.stripped {
             fields.put(&names::X_FORWARDED_PREFIX, prefix);
         }
         for (name, value) in self.identity.iter().flat_map(|identity| identity.iter()) {
             fields.put(name, value);
-        }
-    }
-
-    /// Whether a field that some step may deal with passes as it is.
-    fn may_pass(&self, name: &HeaderName) -> bool {
-        if self.scrub.removes(name) {
-            return false;
-        }
-        match Field::of(name.as_str()) {
-            None => true,
-            Some(Field::AUTHORIZATION) => !self.tells(name),
-            // Of an answer only.
-            Some(Field::SET_COOKIE | Field::CLEAR_SITE_DATA | Field::PROXY_AUTHENTICATE) => true,
-            Some(_) => false,
         }
     }
 
@@ -108,33 +115,33 @@ impl Rewrite<'_> {
     }
 
     /// Cookies of the application pass byte for byte and in order.
-    fn cookies(&self, received: &HeaderMap, fields: &mut impl Fields) {
-        for field in received.get_all(header::COOKIE) {
-            match (self.cookies.strip)(field.as_bytes()) {
-                CookieField::Unchanged => fields.put(&header::COOKIE, field),
-                CookieField::Kept(rest) => {
-                    if let Ok(rest) = HeaderValue::from_maybe_shared(rest) {
-                        fields.put(&header::COOKIE, &rest);
-                    }
+    fn cookie(&self, field: &HeaderValue, fields: &mut impl Fields) {
+        if self.drop_cookies {
+            return;
+        }
+        match (self.cookies.strip)(field.as_bytes()) {
+            CookieField::Unchanged => fields.put(&header::COOKIE, field),
+            CookieField::Kept(rest) => {
+                if let Ok(rest) = HeaderValue::from_maybe_shared(rest) {
+                    fields.put(&header::COOKIE, &rest);
                 }
-                CookieField::Nothing => {}
             }
+            CookieField::Nothing => {}
         }
     }
 }
 
-/// The authority that was judged, and nothing else: as the client sent it,
-/// where that says the same.
-fn host<'a>(received: &'a HeaderMap, authority: &Authority) -> Cow<'a, HeaderValue> {
-    let mut sent = received.get_all(header::HOST).into_iter();
-    if let (Some(host), None) = (sent.next(), sent.next())
-        && is_spelt(host.as_bytes(), authority)
-    {
+/// The client's own bytes, where they say what was judged.
+fn said<'a>(host: &'a HeaderValue, authority: &Authority) -> Cow<'a, HeaderValue> {
+    if is_spelt(host.as_bytes(), authority) {
         return Cow::Borrowed(host);
     }
-    let host = HeaderValue::from_str(&authority.to_string())
-        .expect("an authority is ASCII without control characters");
-    Cow::Owned(host)
+    Cow::Owned(spelt(authority))
+}
+
+fn spelt(authority: &Authority) -> HeaderValue {
+    HeaderValue::from_str(&authority.to_string())
+        .expect("an authority is ASCII without control characters")
 }
 
 fn is_spelt(text: &[u8], authority: &Authority) -> bool {

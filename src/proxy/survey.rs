@@ -65,6 +65,19 @@ impl Field {
     }
 }
 
+impl Field {
+    /// Whether it goes to an upstream as the client sent it, where nobody
+    /// replaces it.
+    pub(super) fn may_pass(self) -> bool {
+        // The first three are an answer's.
+        const MAY: u32 = Field::SET_COOKIE.0
+            | Field::CLEAR_SITE_DATA.0
+            | Field::PROXY_AUTHENTICATE.0
+            | Field::AUTHORIZATION.0;
+        self.0 & MAY != 0
+    }
+}
+
 /// Which of these fields a head has, and where.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Survey {
