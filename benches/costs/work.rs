@@ -13,12 +13,15 @@ use vestibule::base::random;
 use vestibule::config;
 use vestibule::config::checked::Config;
 use vestibule::identity_headers::{Injection, ScrubList};
-use vestibule::model::context::RequestRef;
+use vestibule::listener::{Connection, PeerAddr, Tunnels};
+use vestibule::model::context::{Audience, RequestContext, RequestRef};
 use vestibule::model::identity::{Groups, Identity, ProviderId};
+use vestibule::model::origin::Scheme;
 use vestibule::model::target::Target;
 use vestibule::model::tokens::TokenSet;
+use vestibule::proxy::{CookieField, CookieFilter, Rewrite, Survey};
 use vestibule::route::{Found, Route, RouteTable};
-use vestibule::session::cookie::SessionCookies;
+use vestibule::session::cookie::{self, SessionCookies};
 use vestibule::session::sessions::{self, NewSession, Session, Sessions, Warm};
 use vestibule::session::store::memory::MemoryStore;
 use vestibule::session::ticket::Ticket;
@@ -227,24 +230,52 @@ impl Bench {
         matches!(decision, vestibule::policy::Decision::Permit(_))
     }
 
-    /// A copy of the head, which the pieces that change one need.
-    pub fn copied_head(&self) -> HeaderMap {
-        self.headers.clone()
-    }
-
-    /// What clients may not say goes, what the upstream is to know comes.
-    pub fn scrub_and_inject(&self) -> impl Fn() -> HeaderMap + '_ {
+    /// The head as the upstream gets it: what clients may not say is left
+    /// out, what it is to know is put in.
+    pub fn scrub_and_inject(&self) -> Result<impl Fn() -> bool + '_, Failure> {
         let scrub = ScrubList::compile(&self.config.routes);
         let injection = self.injection();
         let ready = injection.render(&self.session.identity, None);
-        move || {
-            let mut headers = self.headers.clone();
-            scrub.scrub(&mut headers);
-            if let Ok(ready) = &ready {
-                ready.apply(&mut headers);
-            }
-            headers
-        }
+        let ready = ready.map_err(|error| error.to_string())?;
+        let target = self.target().ok_or("not a target")?;
+        let client = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let peer = PeerAddr::Tcp((client, 40_000).into());
+        let connection = Connection::new(peer, Tunnels::default());
+        let context = RequestContext {
+            target,
+            client_addr: connection.address(),
+            peer_addr: connection.address(),
+            peer_trusted: false,
+            scheme: Scheme::Https,
+            audience: Audience::Navigation,
+            reference: RequestRef(1),
+            received_at: self.now,
+        };
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        parts.headers = self.headers.clone();
+        let cookies = CookieFilter {
+            strip: |field| match cookie::strip_own(field) {
+                cookie::Stripped::Unchanged => CookieField::Unchanged,
+                cookie::Stripped::Kept(rest) => CookieField::Kept(rest),
+                cookie::Stripped::Nothing => CookieField::Nothing,
+            },
+            is_own: cookie::own_set_cookie,
+        };
+        Ok(move || {
+            let rewrite = Rewrite {
+                context: &context,
+                connection: &connection,
+                scrub: &scrub,
+                cookies,
+                drop_cookies: false,
+                own_host: None,
+                stripped: None,
+                identity: Some(&ready),
+            };
+            let there = Survey::of(&parts.headers, &scrub);
+            let bytes = rewrite.bytes(&parts, there, &context.target);
+            bytes.as_slice().ends_with(b"\r\n\r\n")
+        })
     }
 
     /// Of the preset `default`, which has groups.

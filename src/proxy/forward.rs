@@ -13,11 +13,10 @@ use hyper::body::Incoming;
 
 use super::error::ProxyError;
 use super::hop_by_hop;
-use super::http1::RequestBytes;
 use super::line::Line;
 use super::pool::Watch;
 use super::request_body::{BodyWatch, WatchedBody};
-use super::request_head::Rewrite;
+use super::request_head::{NO_LENGTH, Rewrite};
 use super::survey::{Field, Survey};
 use super::target::{self, UpstreamTarget};
 use super::upgrade::Wanted;
@@ -31,8 +30,6 @@ use crate::model::context::RequestContext;
 use crate::model::target::Target;
 use crate::policy::Permit;
 use crate::telemetry::Telemetry;
-
-static NO_LENGTH: HeaderValue = HeaderValue::from_static("0");
 
 /// How many fields of ours a request gets, as a rule.
 const FIELDS_OF_OURS: usize = 12;
@@ -151,12 +148,7 @@ impl Proxy {
             identity,
         };
         if wanted.is_none() && body.is_end_stream() && !target.pool.is_multiplexed() {
-            let mut bytes = RequestBytes::begin(&parts.method, &judged.path_and_query);
-            rewrite.write(&parts.headers, there, &mut bytes);
-            if had_length {
-                bytes.field(&header::CONTENT_LENGTH, &NO_LENGTH);
-            }
-            bytes.end();
+            let bytes = rewrite.bytes(&parts, there, judged);
             if let Some(answer) = self.directly(target, &bytes, &mut parts).await? {
                 return Ok(answer);
             }

@@ -30,6 +30,9 @@ mod upstream_tls;
 
 pub use error::ProxyError;
 pub use forward::{CookieField, CookieFilter, Outbound, Proxy};
+pub use http1::RequestBytes;
 pub use reach::reach;
+pub use request_head::Rewrite;
+pub use survey::Survey;
 pub use target::UpstreamTarget;
 pub use upstream_tls::{TlsFault, UnusableUpstream};

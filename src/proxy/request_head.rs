@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use http::request::Parts;
+
 use super::forward::{CookieField, CookieFilter};
 use super::forwarded;
 use super::hop_by_hop::{self, has_token};
@@ -14,6 +16,10 @@ use crate::identity_headers::{ReadyHeaders, ScrubList};
 use crate::listener::Connection;
 use crate::model::context::RequestContext;
 use crate::model::origin::Authority;
+use crate::model::target::Target;
+
+/// Of a request that says it has no body.
+pub(super) static NO_LENGTH: HeaderValue = HeaderValue::from_static("0");
 
 /// Where the fields of a head go, one after the other: onto the wire, or
 /// into a map for those who need one.
@@ -33,22 +39,35 @@ impl Fields for HeaderMap {
     }
 }
 
-pub(super) struct Rewrite<'a> {
-    pub(super) context: &'a RequestContext,
-    pub(super) connection: &'a Connection,
-    pub(super) scrub: &'a ScrubList,
-    pub(super) cookies: CookieFilter,
+/// What an upstream hears of a request's head.
+pub struct Rewrite<'a> {
+    pub context: &'a RequestContext,
+    pub connection: &'a Connection,
+    pub scrub: &'a ScrubList,
+    pub cookies: CookieFilter,
     /// The application is not to see any cookie.
-    pub(super) drop_cookies: bool,
+    pub drop_cookies: bool,
     /// `Host` for upstreams that want their own name.
-    pub(super) own_host: Option<&'a HeaderValue>,
+    pub own_host: Option<&'a HeaderValue>,
     /// The prefix that was taken off the path. Only our own word for it
     /// reaches an upstream: the client's was scrubbed.
-    pub(super) stripped: Option<&'a HeaderValue>,
-    pub(super) identity: Option<&'a ReadyHeaders>,
+    pub stripped: Option<&'a HeaderValue>,
+    pub identity: Option<&'a ReadyHeaders>,
 }
 
 impl Rewrite<'_> {
+    /// The whole head of a request that has no body, as it goes over an
+    /// HTTP/1.1 connection. `there`: the survey of these very fields.
+    pub fn bytes(&self, received: &Parts, there: Survey, judged: &Target) -> RequestBytes {
+        let mut bytes = RequestBytes::begin(&received.method, &judged.path_and_query);
+        self.write(&received.headers, there, &mut bytes);
+        if there.has(Field::CONTENT_LENGTH) {
+            bytes.field(&header::CONTENT_LENGTH, &NO_LENGTH);
+        }
+        bytes.end();
+        bytes
+    }
+
     /// Says what the upstream is to hear, in one pass: first what the client
     /// may say, and then what we say. Names of ours never pass from the
     /// client, so none is said twice. `Host` is the authority that was

@@ -80,14 +80,14 @@ impl Field {
 
 /// Which of these fields a head has, and where.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Survey {
+pub struct Survey {
     found: u32,
     /// Which of the map's fields are any of them, in its order.
     places: u128,
 }
 
 impl Survey {
-    pub(super) fn of(headers: &HeaderMap, scrub: &ScrubList) -> Self {
+    pub fn of(headers: &HeaderMap, scrub: &ScrubList) -> Self {
         let (mut found, mut places) = (0, 0);
         for (place, (name, _)) in headers.iter().enumerate() {
             let mut field = Field::of(name.as_str()).map_or(0, |field| field.0);

@@ -7,7 +7,7 @@ use http::uri::PathAndQuery;
 /// The head of a request that has no body, ready to be written, and to be
 /// written once more if a connection turns out to be closed.
 #[derive(Default)]
-pub(in crate::proxy) struct RequestBytes(Vec<u8>);
+pub struct RequestBytes(Vec<u8>);
 
 /// Larger than most heads.
 const USUAL: usize = 2048;
@@ -37,7 +37,7 @@ impl RequestBytes {
         self.0.extend_from_slice(b"\r\n");
     }
 
-    pub(in crate::proxy) fn as_slice(&self) -> &[u8] {
+    pub fn as_slice(&self) -> &[u8] {
         &self.0
     }
 }

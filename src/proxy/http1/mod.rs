@@ -15,7 +15,7 @@ mod received;
 mod response_head;
 mod wire;
 
-pub(super) use message::RequestBytes;
+pub use message::RequestBytes;
 pub(super) use received::{Framing, Received};
 pub(super) use response_head::ResponseHead;
 pub(super) use wire::{Lost, Wire};
