@@ -292,24 +292,27 @@ fn join_cookies(headers: &mut HeaderMap) -> Result<(), InvalidHeaderValue> {
     Ok(())
 }
 
-async fn answer<H: Handler>(
+/// No `async fn`, which would move the request once more.
+fn answer<H: Handler>(
     served: Arc<Served<H>>,
     request: Request<Incoming>,
-) -> Result<Response<Outgoing>, Infallible> {
+) -> impl Future<Output = Result<Response<Outgoing>, Infallible>> + Send {
     let under_way = UnderWay::on(&served.pulse, &request);
-    let mut response = served.handler.handle(&served.connection, request).await;
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        served.pulse.upgraded();
-    } else if served.pulse.stage() != Stage::Running as u8 {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+    async move {
+        let mut response = served.handler.handle(&served.connection, request).await;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            served.pulse.upgraded();
+        } else if served.pulse.stage() != Stage::Running as u8 {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(response.map(|body| Outgoing {
+            body,
+            reader: None,
+            _under_way: under_way,
+        }))
     }
-    Ok(response.map(|body| Outgoing {
-        body,
-        reader: None,
-        _under_way: under_way,
-    }))
 }
 
 /// A request under way, until its answer is over or nobody wants it any more.

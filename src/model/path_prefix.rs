@@ -43,10 +43,15 @@ impl PathPrefix {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
+    /// Nothing is taken off and nothing put on.
+    pub const fn is_empty(&self) -> bool {
+        self.strip.is_none() && self.add.is_none()
+    }
+
     /// The target that is judged and sent. The new path is judged from
     /// scratch, as if a client had asked for it.
     pub fn apply<'a>(&self, target: &'a Target) -> Result<Cow<'a, Target>, TargetError> {
-        if self.strip.is_none() && self.add.is_none() {
+        if self.is_empty() {
             return Ok(Cow::Borrowed(target));
         }
         let mut rest = target.path();

@@ -4,8 +4,7 @@
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http::HeaderMap;
-use http::request::Parts;
+use http::{HeaderMap, Request};
 use ipnet::IpNet;
 
 use super::last_head::LastHead;
@@ -47,26 +46,26 @@ impl ContextMaker {
         self.clock.now()
     }
 
-    pub fn make(
+    pub fn make<B>(
         &self,
         connection: &Connection,
-        parts: &Parts,
+        request: &Request<B>,
         look: &Look<'_>,
         reference: RequestRef,
     ) -> Result<RequestContext, TargetError> {
-        let target = target(connection, parts, look)?;
+        let target = target(connection, request, look)?;
         let peer_addr = connection.address();
         let peer_trusted = self.trusts(peer_addr);
         let (client_addr, scheme) = if peer_trusted {
             (
-                self.client_addr(peer_addr, &parts.headers),
-                forwarded_scheme(&parts.headers).unwrap_or(self.scheme),
+                self.client_addr(peer_addr, request.headers()),
+                forwarded_scheme(request.headers()).unwrap_or(self.scheme),
             )
         } else {
             (peer_addr, self.scheme)
         };
         Ok(RequestContext {
-            audience: look.audience(&parts.method),
+            audience: look.audience(request.method()),
             target,
             client_addr,
             peer_addr,
@@ -107,13 +106,18 @@ impl ContextMaker {
 
 /// The authority is read anew only where this connection named another one
 /// before.
-fn target(connection: &Connection, parts: &Parts, look: &Look<'_>) -> Result<Target, TargetError> {
+fn target<B>(
+    connection: &Connection,
+    request: &Request<B>,
+    look: &Look<'_>,
+) -> Result<Target, TargetError> {
+    let (method, uri) = (request.method(), request.uri());
     let host = match look.host {
         Field::Absent => None,
         Field::Once(host) => Some(host.as_bytes()),
-        Field::Repeated => return Target::parse(&parts.method, &parts.uri, &parts.headers),
+        Field::Repeated => return Target::parse(method, uri, request.headers()),
     };
-    Target::read(&parts.method, &parts.uri, host, |text| {
+    Target::read(method, uri, host, |text| {
         connection.remember(|last: &mut LastHead| last.authority(text))
     })
 }
@@ -143,12 +147,12 @@ mod tests {
     use super::*;
     use crate::listener::{PeerAddr, Tunnels};
 
-    fn parts(headers: &[(&str, &str)]) -> Parts {
+    fn request(headers: &[(&str, &str)]) -> Request<()> {
         let mut builder = http::Request::builder().uri("/x").header("host", "a.test");
         for (name, value) in headers {
             builder = builder.header(*name, *value);
         }
-        builder.body(()).unwrap().into_parts().0
+        builder.body(()).unwrap()
     }
 
     fn maker() -> ContextMaker {
@@ -198,10 +202,10 @@ mod tests {
         ];
         let maker = maker();
         for (from, chain, proto, client, scheme) in cases {
-            let parts = parts(&[("x-forwarded-for", chain), ("x-forwarded-proto", proto)]);
-            let look = Look::at(&parts.headers);
+            let request = request(&[("x-forwarded-for", chain), ("x-forwarded-proto", proto)]);
+            let look = Look::at(request.headers());
             let peer = peer(from);
-            let context = maker.make(&peer, &parts, &look, maker.reference());
+            let context = maker.make(&peer, &request, &look, maker.reference());
             let context = context.unwrap();
             assert_eq!(context.client_addr.to_string(), client, "{from} {chain}");
             assert_eq!(context.scheme, scheme, "{from} {proto}");

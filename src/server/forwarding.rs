@@ -1,10 +1,9 @@
 //! What follows a decision: the permit goes to the proxy with the identity in
 //! headers, a refusal to the renderer.
 
-use http::request::Parts as Head;
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
+use super::pending::Pending;
 use super::render::{self, Manner, Trouble};
 use super::service::Inner;
 use crate::base::body::Body;
@@ -34,8 +33,7 @@ impl Inner {
         connection: &Connection,
         context: &RequestContext,
         manner: Manner,
-        head: Head,
-        body: Incoming,
+        pending: &mut Pending,
         admitted: Admitted<'_>,
     ) -> Response<Body> {
         let route = admitted.route;
@@ -50,12 +48,13 @@ impl Inner {
                 }
             }
         };
+        let (parts, body) = pending.take();
         let outbound = Outbound {
             target: &self.proxy.targets()[equipment.upstream],
             context,
             judged: admitted.judged,
             connection,
-            parts: head,
+            parts,
             body,
             identity: identity.as_ref(),
         };

@@ -16,6 +16,7 @@ mod in_flight;
 mod last_head;
 mod look;
 mod observe;
+mod pending;
 mod place;
 mod render;
 mod service;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use http::request::Parts as Head;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -15,6 +14,7 @@ use super::context::ContextMaker;
 use super::forwarding::Admitted;
 use super::in_flight::InFlight;
 use super::look::{Look, Looked, LookedAt};
+use super::pending::Pending;
 use super::place::{Place, place};
 use super::render::{self, Manner, Trouble};
 use super::shadow::Shadow;
@@ -167,41 +167,49 @@ impl Service {
 }
 
 impl Handler for Service {
-    async fn handle(&self, connection: &Connection, request: Request<Incoming>) -> Response<Body> {
+    /// No `async fn`, which would move the request once more.
+    fn handle(
+        &self,
+        connection: &Connection,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
         let started = Instant::now();
         let inner = &*self.inner;
-        let reference = inner.contexts.reference();
-        let (head, body) = request.into_parts();
-        let method = head.method.clone();
-        let mut trail = Trail::default();
-        let look = Look::at(&head.headers);
-        let made = inner.contexts.make(connection, &head, &look, reference);
-        let looked = look.keep(connection);
-        let mut response = match &made {
-            Ok(context) => {
-                inner
-                    .answer(connection, context, &looked, head, body, &mut trail)
-                    .await
+        let mut pending = Pending::new(request);
+        async move {
+            let request = pending.request();
+            let reference = inner.contexts.reference();
+            let method = request.method().clone();
+            let mut trail = Trail::default();
+            let look = Look::at(request.headers());
+            let made = inner.contexts.make(connection, request, &look, reference);
+            let looked = look.keep(connection);
+            let mut response = match &made {
+                Ok(context) => {
+                    inner
+                        .answer(connection, context, &looked, &mut pending, &mut trail)
+                        .await
+                }
+                Err(error) => {
+                    trail.decision = Some("malformed");
+                    trail.reason = Some(error.reason());
+                    inner.malformed(&looked, reference, error)
+                }
+            };
+            if let Ok(context) = &made {
+                inner.share(context, &looked.asker, &mut response);
             }
-            Err(error) => {
-                trail.decision = Some("malformed");
-                trail.reason = Some(error.reason());
-                inner.malformed(&looked, reference, error)
-            }
-        };
-        if let Ok(context) = &made {
-            inner.share(context, &looked.asker, &mut response);
+            inner.log(&Answered {
+                connection,
+                context: made.as_ref().ok(),
+                reference,
+                method: &method,
+                response: &response,
+                duration: started.elapsed(),
+                trail,
+            });
+            response
         }
-        inner.log(&Answered {
-            connection,
-            context: made.as_ref().ok(),
-            reference,
-            method: &method,
-            response: &response,
-            duration: started.elapsed(),
-            trail,
-        });
-        response
     }
 }
 
@@ -211,8 +219,7 @@ impl Inner {
         connection: &Connection,
         context: &RequestContext,
         looked: &Looked,
-        mut head: Head,
-        body: Incoming,
+        pending: &mut Pending,
         trail: &mut Trail<'a>,
     ) -> Response<Body> {
         let manner = manner(context.audience, looked);
@@ -232,6 +239,7 @@ impl Inner {
                 trail.decision = Some("own");
                 // What is rare lies on the heap: each connection has room for
                 // its largest request.
+                let (head, body) = pending.take();
                 let own = self.own(endpoint, context, manner, head, body);
                 return Box::pin(own).await;
             }
@@ -261,12 +269,20 @@ impl Inner {
             }
         };
         trail.route = Some(&route.config.id);
-        let judged = match context.judged_for(&route.config.prefix) {
-            Ok(judged) => judged,
-            Err(error) => {
-                trail.decision = Some("malformed");
-                trail.reason = Some(error.reason());
-                return self.malformed(looked, context.reference, &error);
+        let prefixed;
+        let judged = if route.config.prefix.is_empty() {
+            context
+        } else {
+            match context.judged_for(&route.config.prefix) {
+                Ok(judged) => {
+                    prefixed = judged;
+                    &*prefixed
+                }
+                Err(error) => {
+                    trail.decision = Some("malformed");
+                    trail.reason = Some(error.reason());
+                    return self.malformed(looked, context.reference, &error);
+                }
             }
         };
         let fields;
@@ -274,19 +290,19 @@ impl Inner {
             LookedAt::Known(cookies) => Cookies::Seen(cookies),
             LookedAt::Absent => Cookies::Fields(&[]),
             LookedAt::Unknown => {
-                fields = cookie_fields(&head.headers);
+                fields = cookie_fields(pending.headers());
                 Cookies::Fields(&fields)
             }
         };
         let scope = self.scope_of(route, context);
         let verdict = self
             .gate
-            .admit(route, &judged, &head.headers, scope.as_deref(), cookies)
+            .admit(route, judged, pending.headers(), scope.as_deref(), cookies)
             .await;
         let trace = self.observe(
             context,
             &judged.target,
-            &head.headers,
+            pending.headers(),
             route,
             &verdict,
             trail,
@@ -309,7 +325,7 @@ impl Inner {
                 trail.session = session.as_ref().map(|session| session.reference());
                 if session.is_some()
                     && looked.upgrade
-                    && upgrade_origin::is_foreign(&head.headers, context, &self.return_to)
+                    && upgrade_origin::is_foreign(pending.headers(), context, &self.return_to)
                 {
                     trail.decision = Some("deny");
                     trail.reason = Some("upgrade_cross_site");
@@ -322,7 +338,7 @@ impl Inner {
                 }
                 if let Some(session) = &session
                     && let Some(response) =
-                        self.changed_hands(context, route, session, &mut head.headers)
+                        self.changed_hands(context, route, session, pending.headers_mut())
                 {
                     return response;
                 }
@@ -332,7 +348,7 @@ impl Inner {
                     judged: &judged.target,
                     session,
                 };
-                self.forward(connection, context, manner, head, body, request)
+                self.forward(connection, context, manner, pending, request)
                     .await
             }
             Verdict::SignIn {
@@ -342,7 +358,7 @@ impl Inner {
                 trail.decision = Some("sign_in");
                 trail.reason = ended;
                 let allowed = unauthenticated == Unauthenticated::Auto;
-                let headers = &head.headers;
+                let headers = pending.headers();
                 Box::pin(self.ask_to_sign_in(context, manner, headers, allowed, ended)).await
             }
             Verdict::Denied { reason, session } => {
