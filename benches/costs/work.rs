@@ -256,7 +256,8 @@ impl Bench {
         let cookies = CookieFilter {
             strip: |field| match cookie::strip_own(field) {
                 cookie::Stripped::Unchanged => CookieField::Unchanged,
-                cookie::Stripped::Kept(rest) => CookieField::Kept(rest),
+                cookie::Stripped::Kept(rest) => http::HeaderValue::from_maybe_shared(rest)
+                    .map_or(CookieField::Nothing, CookieField::Kept),
                 cookie::Stripped::Nothing => CookieField::Nothing,
             },
             is_own: cookie::own_set_cookie,
@@ -267,6 +268,7 @@ impl Bench {
                 connection: &connection,
                 scrub: &scrub,
                 cookies,
+                passed_on: None,
                 drop_cookies: false,
                 own_host: None,
                 stripped: None,

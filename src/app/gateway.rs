@@ -324,7 +324,9 @@ impl Gateway {
 fn strip_own(field: &[u8]) -> CookieField {
     match cookie::strip_own(field) {
         Stripped::Unchanged => CookieField::Unchanged,
-        Stripped::Kept(bytes) => CookieField::Kept(bytes),
+        Stripped::Kept(bytes) => http::HeaderValue::from_maybe_shared(bytes)
+            // Part of a field that was one.
+            .map_or(CookieField::Nothing, CookieField::Kept),
         Stripped::Nothing => CookieField::Nothing,
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sender::Unanswered;
-use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
@@ -39,7 +38,7 @@ const FIELDS_OF_OURS: usize = 12;
 pub enum CookieField {
     /// Holds nothing of ours: the field is sent as it is.
     Unchanged,
-    Kept(Bytes),
+    Kept(HeaderValue),
     /// Held only ours: the field is dropped.
     Nothing,
 }
@@ -65,6 +64,9 @@ pub struct Outbound<'a> {
     pub body: Incoming,
     /// What the upstream learns of the person; absent on public lanes.
     pub identity: Option<&'a ReadyHeaders>,
+    /// What is left of its only Cookie field, for callers who know it: then it
+    /// is not read here.
+    pub cookies: Option<&'a CookieField>,
 }
 
 /// The head of an answer, and the connection that it came on.
@@ -119,6 +121,7 @@ impl Proxy {
             mut parts,
             body,
             identity,
+            cookies,
         } = outbound;
         // A tunnel to anywhere, and an echo of headers that scripts may not
         // see: neither is a way to an application.
@@ -142,6 +145,7 @@ impl Proxy {
             connection,
             scrub: &self.scrub,
             cookies: self.cookies,
+            passed_on: cookies,
             drop_cookies: permit.drops_cookies(),
             own_host: target.host.as_ref(),
             stripped: target.stripped.as_ref(),

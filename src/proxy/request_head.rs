@@ -45,6 +45,8 @@ pub struct Rewrite<'a> {
     pub connection: &'a Connection,
     pub scrub: &'a ScrubList,
     pub cookies: CookieFilter,
+    /// What is left of the only Cookie field, if that is known.
+    pub passed_on: Option<&'a CookieField>,
     /// The application is not to see any cookie.
     pub drop_cookies: bool,
     /// `Host` for upstreams that want their own name.
@@ -138,13 +140,16 @@ impl Rewrite<'_> {
         if self.drop_cookies {
             return;
         }
-        match (self.cookies.strip)(field.as_bytes()) {
+        let read;
+        let left = if let Some(known) = self.passed_on {
+            known
+        } else {
+            read = (self.cookies.strip)(field.as_bytes());
+            &read
+        };
+        match left {
             CookieField::Unchanged => fields.put(&header::COOKIE, field),
-            CookieField::Kept(rest) => {
-                if let Ok(rest) = HeaderValue::from_maybe_shared(rest) {
-                    fields.put(&header::COOKIE, &rest);
-                }
-            }
+            CookieField::Kept(rest) => fields.put(&header::COOKIE, rest),
             CookieField::Nothing => {}
         }
     }

@@ -138,7 +138,7 @@ fn strip(field: &[u8]) -> CookieField {
     if kept.is_empty() {
         CookieField::Nothing
     } else {
-        CookieField::Kept(kept.join("; ").into())
+        CookieField::Kept(kept.join("; ").parse().unwrap())
     }
 }
 
@@ -235,6 +235,7 @@ impl Handler for Gate {
             parts,
             body,
             identity: (self.lane == Lane::Session).then_some(person),
+            cookies: None,
         };
         let permit = Permit::for_tests(self.lane);
         match self.proxy.forward(permit, outbound).await {

@@ -14,7 +14,7 @@ use crate::model::context::{Audience, RequestContext};
 use crate::model::target::Target;
 use crate::page::ActionKind;
 use crate::policy::Permit;
-use crate::proxy::Outbound;
+use crate::proxy::{CookieField, Outbound};
 use crate::route::Route;
 use crate::session::sessions::Session;
 
@@ -25,6 +25,8 @@ pub(super) struct Admitted<'a> {
     /// What was judged and will be sent.
     pub(super) judged: &'a Target,
     pub(super) session: Option<Session>,
+    /// What the upstream gets of the only Cookie field, if that is known.
+    pub(super) cookies: Option<&'a CookieField>,
 }
 
 impl Inner {
@@ -57,6 +59,7 @@ impl Inner {
             parts,
             body,
             identity: identity.as_ref(),
+            cookies: admitted.cookies,
         };
         match self.proxy.forward(admitted.permit, outbound).await {
             Ok(mut response) => {

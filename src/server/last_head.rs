@@ -3,9 +3,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::HeaderValue;
+use http::header::InvalidHeaderValue;
+use zeroize::Zeroizing;
 
 use crate::model::origin::{Authority, MalformedAuthority};
+use crate::proxy::CookieField;
+use crate::session::cookie::{Stripped, strip_own};
 use crate::session::seen_cookies::SeenCookies;
 
 /// A host name is never longer, with its port.
@@ -20,9 +25,16 @@ const STRANGERS: u8 = 16;
 #[derive(Default)]
 pub(super) struct LastHead {
     host: Option<(Box<str>, Authority)>,
-    cookie: Option<Arc<SeenCookies>>,
+    cookie: Option<Arc<KnownCookies>>,
     /// Fields in a row that were not the one before.
     strangers: u8,
+}
+
+/// A Cookie field and all that follows from its bytes.
+pub(super) struct KnownCookies {
+    pub(super) seen: SeenCookies,
+    /// What an upstream gets of it.
+    pub(super) passed_on: CookieField,
 }
 
 impl LastHead {
@@ -42,10 +54,10 @@ impl LastHead {
     }
 
     /// The only Cookie field of a request, if it is one that is kept.
-    pub(super) fn cookie(&mut self, field: &HeaderValue) -> Option<Arc<SeenCookies>> {
+    pub(super) fn cookie(&mut self, field: &HeaderValue) -> Option<Arc<KnownCookies>> {
         let bytes = field.as_bytes();
         if let Some(last) = &self.cookie
-            && last.is(bytes)
+            && last.seen.is(bytes)
         {
             self.strangers = 0;
             return Some(Arc::clone(last));
@@ -53,7 +65,7 @@ impl LastHead {
         if bytes.len() > LONGEST_FIELD || !self.is_worth_it() {
             return None;
         }
-        let cookie = Arc::new(SeenCookies::of(bytes));
+        let cookie = Arc::new(KnownCookies::read(bytes).ok()?);
         self.cookie = Some(Arc::clone(&cookie));
         Some(cookie)
     }
@@ -66,6 +78,23 @@ impl LastHead {
             return true;
         }
         self.strangers <= STRANGERS
+    }
+}
+
+impl KnownCookies {
+    fn read(field: &[u8]) -> Result<Self, InvalidHeaderValue> {
+        let passed_on = match strip_own(field) {
+            Stripped::Unchanged => CookieField::Unchanged,
+            Stripped::Kept(kept) => {
+                let wiped = Bytes::from_owner(Zeroizing::new(Vec::from(kept)));
+                CookieField::Kept(HeaderValue::from_maybe_shared(wiped)?)
+            }
+            Stripped::Nothing => CookieField::Nothing,
+        };
+        Ok(Self {
+            seen: SeenCookies::of(field),
+            passed_on,
+        })
     }
 }
 
@@ -103,11 +132,20 @@ mod tests {
     fn a_field_is_read_once_while_it_is_repeated() {
         let mut last = LastHead::default();
         let one = last.cookie(&value("a=1; __Host-vestibule=x; b=2")).unwrap();
+        assert_eq!(one.passed_on, CookieField::Kept(value("a=1; b=2")));
         let again = last.cookie(&value("a=1; __Host-vestibule=x; b=2")).unwrap();
         assert!(Arc::ptr_eq(&one, &again));
-        for field in ["a=1; __Host-vestibule=y; b=2", "a=1", ""] {
+        for (field, passed_on) in [
+            (
+                "a=1; __Host-vestibule=y; b=2",
+                CookieField::Kept(value("a=1; b=2")),
+            ),
+            ("__Host-vestibule=x", CookieField::Nothing),
+            ("a=1", CookieField::Unchanged),
+        ] {
             let other = last.cookie(&value(field)).unwrap();
-            assert_eq!(other.field(), field.as_bytes());
+            assert_eq!(other.seen.field(), field.as_bytes());
+            assert_eq!(other.passed_on, passed_on);
         }
         let anew = last.cookie(&value("a=1; __Host-vestibule=x; b=2")).unwrap();
         assert!(!Arc::ptr_eq(&one, &anew), "only the last one is kept");

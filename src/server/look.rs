@@ -7,12 +7,11 @@ use http::{HeaderMap, HeaderValue, Method};
 use memchr::memmem::Finder;
 
 use super::cross_origin::Asker;
-use super::last_head::LastHead;
+use super::last_head::{KnownCookies, LastHead};
 use crate::base::header_names::text as names;
 use crate::listener::Connection;
 use crate::model::context::Audience;
 use crate::page::Language;
-use crate::session::seen_cookies::SeenCookies;
 
 /// A field that is to be sent once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -56,7 +55,7 @@ pub(super) struct Looked {
 pub(super) enum LookedAt {
     Absent,
     /// The only one.
-    Known(Arc<SeenCookies>),
+    Known(Arc<KnownCookies>),
     /// To be read.
     Unknown,
 }

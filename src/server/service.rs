@@ -287,7 +287,7 @@ impl Inner {
         };
         let fields;
         let cookies = match &looked.cookies {
-            LookedAt::Known(cookies) => Cookies::Seen(cookies),
+            LookedAt::Known(known) => Cookies::Seen(&known.seen),
             LookedAt::Absent => Cookies::Fields(&[]),
             LookedAt::Unknown => {
                 fields = cookie_fields(pending.headers());
@@ -342,9 +342,17 @@ impl Inner {
                 {
                     return response;
                 }
+                // What changed hands lost some of its cookies just now.
+                let cookies = match &looked.cookies {
+                    LookedAt::Known(known) if !route.config.identity.clear_on_arrival => {
+                        Some(&known.passed_on)
+                    }
+                    _ => None,
+                };
                 let request = Admitted {
                     permit,
                     route,
+                    cookies,
                     judged: &judged.target,
                     session,
                 };

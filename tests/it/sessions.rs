@@ -1,10 +1,14 @@
 //! The session cookie: nobody else's, not to be forged, not in the way.
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
 use crate::harness::browser::Browser;
 use crate::harness::echo::Echo;
 use crate::harness::provider::User;
 use crate::harness::scene::{Scene, session_cookie};
-use crate::harness::wire;
+use crate::harness::{until, wire};
 
 /// A GET with exactly this Cookie header.
 async fn with_cookie(scene: &Scene, cookie: &str) -> wire::Answer {
@@ -46,6 +50,76 @@ async fn sec_ses_01_a_planted_cookie_is_not_the_one_that_is_signed_in() {
         answer.status, 401,
         "the session that another person took over has ended"
     );
+}
+
+/// A connection that says the same again, something else, and the same again.
+#[tokio::test]
+async fn each_request_of_a_connection_passes_on_its_own_cookies() {
+    let scene = Scene::start().await;
+    let people = [User::ann(), User::bob()];
+    let mut tickets = Vec::new();
+    for user in people {
+        tickets.push(session_cookie(&scene.signed_in(user).await));
+    }
+    let (ann, bob) = (&tickets[0], &tickets[1]);
+    let fields = [
+        (
+            format!("a=1; vestibule={ann}; b=2"),
+            "sub-ann",
+            vec!["a=1; b=2"],
+        ),
+        (
+            format!("a=1; vestibule={ann}; b=2"),
+            "sub-ann",
+            vec!["a=1; b=2"],
+        ),
+        (
+            format!("a=1; vestibule={bob}; b=2"),
+            "sub-bob",
+            vec!["a=1; b=2"],
+        ),
+        (
+            format!("a=1; vestibule={bob}; b=3"),
+            "sub-bob",
+            vec!["a=1; b=3"],
+        ),
+        (format!("vestibule={bob}"), "sub-bob", vec![]),
+        (format!("vestibule={bob}"), "sub-bob", vec![]),
+        (
+            format!("a=1\r\nCookie: vestibule={ann}; c=4"),
+            "sub-ann",
+            vec!["a=1", "c=4"],
+        ),
+        (
+            format!("a=1; vestibule={ann}; b=2"),
+            "sub-ann",
+            vec!["a=1; b=2"],
+        ),
+    ];
+    let before = scene.upstream.requests().len();
+    let mut wire = String::new();
+    for (number, (field, ..)) in fields.iter().enumerate() {
+        let host = scene.gateway.authority();
+        let last = number + 1 == fields.len();
+        let connection = if last { "close" } else { "keep-alive" };
+        wire += &format!(
+            "GET /{number} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n\
+             Connection: {connection}\r\nCookie: {field}\r\n\r\n"
+        );
+    }
+    let mut stream = TcpStream::connect(scene.gateway.address())
+        .await
+        .expect("connects");
+    stream.write_all(wire.as_bytes()).await.expect("writes");
+    let mut answers = Vec::new();
+    let end = timeout(until::PATIENCE, stream.read_to_end(&mut answers)).await;
+    end.expect("in time").expect("reads");
+    let seen = scene.upstream.requests().split_off(before);
+    assert_eq!(seen.len(), fields.len());
+    for (echo, (field, subject, kept)) in seen.iter().zip(&fields) {
+        assert_eq!(echo.one("x-forwarded-user"), Some(*subject), "{field}");
+        assert_eq!(echo.folded("cookie"), *kept, "{field}");
+    }
 }
 
 #[tokio::test]
