@@ -11,6 +11,11 @@ use std::time::Duration;
 use governor::clock::Clock as _;
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
+use super::service::Inner;
+use crate::model::access::Lane;
+use crate::model::context::RequestContext;
+use crate::policy::Permit;
+
 /// Addresses that have gone quiet are forgotten after this many checks.
 const TIDY_EVERY: u32 = 1024;
 
@@ -44,6 +49,26 @@ impl AddressLimit {
         self.limiter
             .check_key(&network(client))
             .map_err(|refused| refused.wait_time_from(now))
+    }
+}
+
+impl Inner {
+    /// Where anybody may pass without a session, one address may not take all.
+    /// A trusted proxy that does not say for whom it asks is not one address.
+    pub(super) fn within_open_limit(
+        &self,
+        permit: &Permit,
+        context: &RequestContext,
+    ) -> Result<(), Duration> {
+        let limited = matches!(permit.lane(), Lane::Public | Lane::BackendToken)
+            && !self.contexts.trusts(context.client_addr);
+        if !limited {
+            return Ok(());
+        }
+        // Whole seconds, and never zero: that is how Retry-After counts.
+        self.open_lane_limit
+            .check(context.client_addr)
+            .map_err(|wait| Duration::from_secs(wait.as_secs() + 1))
     }
 }
 

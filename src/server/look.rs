@@ -8,10 +8,12 @@ use memchr::memmem::Finder;
 
 use super::cross_origin::Asker;
 use super::last_head::{KnownCookies, LastHead};
+use super::render::Manner;
 use crate::base::header_names::text as names;
 use crate::listener::Connection;
 use crate::model::context::Audience;
 use crate::page::Language;
+use crate::proxy::CookieField;
 
 /// A field that is to be sent once.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +48,7 @@ pub(super) struct Look<'a> {
 /// What is kept of a look when the request goes on its way.
 pub(super) struct Looked {
     pub(super) asker: Asker,
-    pub(super) language: Language,
+    language: Language,
     pub(super) upgrade: bool,
     pub(super) cookies: LookedAt,
 }
@@ -117,6 +119,23 @@ impl<'a> Look<'a> {
             language: Language::from_accept(self.language.map(HeaderValue::as_bytes)),
             upgrade: self.upgrade,
             cookies,
+        }
+    }
+}
+
+impl Looked {
+    pub(super) const fn manner(&self, audience: Audience) -> Manner {
+        Manner {
+            audience,
+            language: self.language,
+        }
+    }
+
+    /// What an upstream gets of the only Cookie field, if that is known.
+    pub(super) fn passed_on(&self) -> Option<&CookieField> {
+        match &self.cookies {
+            LookedAt::Known(known) => Some(&known.passed_on),
+            LookedAt::Absent | LookedAt::Unknown => None,
         }
     }
 }

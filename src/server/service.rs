@@ -16,7 +16,7 @@ use super::in_flight::InFlight;
 use super::look::{Look, Looked, LookedAt};
 use super::pending::Pending;
 use super::place::{Place, place};
-use super::render::{self, Manner, Trouble};
+use super::render::{self, Trouble};
 use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
 use super::trace::Trace;
@@ -32,14 +32,13 @@ use crate::identity_headers::Injection;
 use crate::listener::{Connection, Handler};
 use crate::login::Login;
 use crate::logout::{BackChannel, Logout};
-use crate::model::access::{Lane, Unauthenticated};
+use crate::model::access::Unauthenticated;
 use crate::model::context::{Audience, RequestContext, RequestRef};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
 use crate::model::target::TargetError;
 use crate::page::ActionKind;
 use crate::page::Pages;
-use crate::policy::Permit;
 use crate::proxy::Proxy;
 use crate::route::{ReturnTo, ReturnToPolicy, RouteTable};
 use crate::session::cookie::SessionCookies;
@@ -107,7 +106,7 @@ pub(super) struct Inner {
     pub(super) start_limit: AddressLimit,
     /// Whether the log was told that https arrives as plain http.
     pub(super) plain_http_told: AtomicBool,
-    open_lane_limit: AddressLimit,
+    pub(super) open_lane_limit: AddressLimit,
     in_flight: InFlight,
     pub(super) tunnel_guard: TunnelGuard,
     pub(super) trace: Trace,
@@ -222,7 +221,7 @@ impl Inner {
         pending: &mut Pending,
         trail: &mut Trail<'a>,
     ) -> Response<Body> {
-        let manner = manner(context.audience, looked);
+        let manner = looked.manner(context.audience);
         let Some(_place) = self.in_flight.enter() else {
             trail.decision = Some("overloaded");
             let trouble = Trouble::new(
@@ -343,12 +342,9 @@ impl Inner {
                     return response;
                 }
                 // What changed hands lost some of its cookies just now.
-                let cookies = match &looked.cookies {
-                    LookedAt::Known(known) if !route.config.identity.clear_on_arrival => {
-                        Some(&known.passed_on)
-                    }
-                    _ => None,
-                };
+                let cookies = looked
+                    .passed_on()
+                    .filter(|_| !route.config.identity.clear_on_arrival);
                 let request = Admitted {
                     permit,
                     route,
@@ -398,7 +394,7 @@ impl Inner {
         reference: RequestRef,
         error: &TargetError,
     ) -> Response<Body> {
-        let manner = manner(Audience::Api, looked);
+        let manner = looked.manner(Audience::Api);
         if *error == TargetError::Trace {
             return render::method_not_allowed(
                 &self.pages,
@@ -415,32 +411,11 @@ impl Inner {
         self.routes.is_public_host(authority)
     }
 
-    /// Where anybody may pass without a session, one address may not take all.
-    /// A trusted proxy that does not say for whom it asks is not one address.
-    fn within_open_limit(&self, permit: &Permit, context: &RequestContext) -> Result<(), Duration> {
-        let limited = matches!(permit.lane(), Lane::Public | Lane::BackendToken)
-            && !self.contexts.trusts(context.client_addr);
-        if !limited {
-            return Ok(());
-        }
-        // Whole seconds, and never zero: that is how Retry-After counts.
-        self.open_lane_limit
-            .check(context.client_addr)
-            .map_err(|wait| Duration::from_secs(wait.as_secs() + 1))
-    }
-
     /// A place of ours to return to, or "/".
     pub(super) fn safe_return_to(&self, asked: Option<&str>) -> String {
         asked.map_or_else(
             || "/".to_owned(),
             |asked| ReturnTo::check(asked, &self.return_to).as_str().to_owned(),
         )
-    }
-}
-
-const fn manner(audience: Audience, looked: &Looked) -> Manner {
-    Manner {
-        audience,
-        language: looked.language,
     }
 }
