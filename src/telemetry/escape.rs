@@ -5,8 +5,7 @@
 /// reorder or break lines are written as JSON writes them, which a terminal
 /// shows harmlessly too.
 pub fn push_escaped(out: &mut Vec<u8>, text: &[u8], limit: usize) {
-    if text.len() <= limit && are_plain(text) {
-        out.extend_from_slice(text);
+    if push_plain(out, text, limit) {
         return;
     }
     let end = out.len() + limit;
@@ -20,6 +19,16 @@ pub fn push_escaped(out: &mut Vec<u8>, text: &[u8], limit: usize) {
         }
         push_harmless(out, character);
     }
+}
+
+/// Appends `text` if all of it may stand as it is, which is nearly always so:
+/// then it also holds neither `?` nor `#`.
+pub fn push_plain(out: &mut Vec<u8>, text: &[u8], limit: usize) -> bool {
+    let is_plain = text.len() <= limit && are_plain(text);
+    if is_plain {
+        out.extend_from_slice(text);
+    }
+    is_plain
 }
 
 /// Nearly everything that is ever written: ASCII that shows, but for quotes,

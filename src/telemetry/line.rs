@@ -3,7 +3,7 @@
 //! Lines resemble each other. What most of them share stands ready in one
 //! piece, because a line is what every request pays for.
 
-use super::escape::push_escaped;
+use super::escape::{push_escaped, push_plain};
 use super::handle::{RequestLine, micros};
 use super::rfc3339::Second;
 
@@ -176,9 +176,9 @@ impl Asked {
 
 impl Decided {
     fn is_of(&self, line: &RequestLine<'_>) -> bool {
-        self.lane == line.lane
-            && self.decision == line.decision
-            && self.reason == line.reason
+        is_same(self.lane, line.lane)
+            && is_same(self.decision, line.decision)
+            && is_same(self.reason, line.reason)
             && self.route.as_deref() == line.route
     }
 
@@ -192,6 +192,15 @@ impl Decided {
             reason: line.reason,
             text,
         }
+    }
+}
+
+/// Words of ours nearly always stand in the same place.
+fn is_same(one: Option<&'static str>, other: Option<&'static str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other) || one == other,
+        (None, None) => true,
+        _ => false,
     }
 }
 
@@ -218,6 +227,9 @@ fn push_word(out: &mut Vec<u8>, key: &str, word: Option<&[u8]>) {
 /// A query may carry a code or a ticket; callers hand over the path, and here
 /// it is made sure.
 fn push_path(out: &mut Vec<u8>, path: &str) {
+    if push_plain(out, path.as_bytes(), LONGEST_PATH) {
+        return;
+    }
     let path = match memchr::memchr2(b'?', b'#', path.as_bytes()) {
         Some(end) => &path[..end],
         None => path,
