@@ -49,21 +49,29 @@ const OWN_SPELLING: [HeaderName; 5] = [
 pub struct ScrubList {
     /// By the first byte of a name: how long one to remove can be, a bit for
     /// each length. Most names are out at once.
-    lengths: [u64; 256],
-    /// Folded and sorted.
-    exact: Vec<String>,
+    lengths: Box<[u64; 256]>,
+    /// By the first byte, folded or not.
+    beginning: Box<[Beginning]>,
 }
 
 /// Lengths from here on share a bit.
 const LONG: usize = 63;
 
-/// The bits of all lengths from `shortest` on.
-const fn at_least(shortest: usize) -> u64 {
-    u64::MAX << if shortest < LONG { shortest } else { LONG }
+/// Names to remove that begin with the same letter.
+#[derive(Debug, Clone, Default)]
+struct Beginning {
+    families: Vec<&'static str>,
+    /// Folded.
+    exact: Vec<String>,
 }
 
-const fn exactly(length: usize) -> u64 {
-    1 << if length < LONG { length } else { LONG }
+impl Beginning {
+    fn lengths(&self) -> u64 {
+        let exact = self.exact.iter().map(|name| 1 << name.len().min(LONG));
+        let families = self.families.iter();
+        let families = families.map(|family| u64::MAX << family.len().min(LONG));
+        exact.chain(families).fold(0, |all, one: u64| all | one)
+    }
 }
 
 /// Of every preset, used or not: what one route begins to send tomorrow must
@@ -115,36 +123,39 @@ impl ScrubList {
             .collect();
         exact.sort_unstable();
         exact.dedup();
-        let mut lengths = [0; 256];
-        let names = exact
-            .iter()
-            .map(|name| (name.as_str(), exactly(name.len())));
-        let families = FAMILIES
-            .iter()
-            .map(|family| (*family, at_least(family.len())));
-        for (name, possible) in names.chain(families) {
-            for byte in 0..=u8::MAX {
-                if name.bytes().next() == Some(fold(byte)) {
-                    lengths[usize::from(byte)] |= possible;
+        let beginning: Box<[Beginning]> = (0..=u8::MAX)
+            .map(|byte| {
+                let is_so = |name: &str| name.bytes().next() == Some(fold(byte));
+                Beginning {
+                    families: FAMILIES.into_iter().filter(|name| is_so(name)).collect(),
+                    exact: exact.iter().filter(|name| is_so(name)).cloned().collect(),
                 }
-            }
+            })
+            .collect();
+        let mut lengths = Box::new([0; 256]);
+        for (lengths, beginning) in lengths.iter_mut().zip(&beginning) {
+            *lengths = beginning.lengths();
         }
-        Self { lengths, exact }
+        Self { lengths, beginning }
     }
 
     /// Whether a header of this name may not come from a client.
+    #[inline]
     pub fn removes(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        let Some(first) = text.bytes().next() else {
+        let Some(first) = text.as_bytes().first() else {
             return false;
         };
-        self.lengths[usize::from(first)] & exactly(text.len()) != 0
-            && self.removes_slowly(name, text)
+        self.lengths[usize::from(*first)] >> text.len().min(LONG) & 1 == 1
+            && self.removes_slowly(name)
     }
 
-    fn removes_slowly(&self, name: &HeaderName, text: &str) -> bool {
-        let named = FAMILIES.iter().any(|family| begins(text, family))
-            || self.exact.iter().any(|exact| folds_to(text, exact));
+    fn removes_slowly(&self, name: &HeaderName) -> bool {
+        let text = name.as_str();
+        let first = text.bytes().next().unwrap_or_default();
+        let Beginning { families, exact } = &self.beginning[usize::from(first)];
+        let named = families.iter().any(|family| begins(text, family))
+            || exact.iter().any(|exact| folds_to(text, exact));
         named && !OWN_SPELLING.contains(name)
     }
 

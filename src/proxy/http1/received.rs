@@ -14,10 +14,13 @@ use super::wire::Wire;
 use crate::base::body::{Body, BoxError};
 use crate::proxy::pool::Pool;
 
-/// Read in one go at most. It is also what a client that does not read makes
-/// the gateway keep.
-const LARGEST_READ: usize = 128 * 1024;
-const SMALLEST_READ: usize = 8 * 1024;
+/// Room for one read: so much at first, twice as much after a read that fills
+/// it, and never more than what a client that does not read may make the
+/// gateway keep.
+const FIRST_ROOM: usize = 8 * 1024;
+const MOST_ROOM: usize = 128 * 1024;
+/// Where the length is known, the rest of the body up to this.
+const KNOWN_ROOM: usize = 64 * 1024;
 
 /// How the end of a body is told (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +47,6 @@ pub(in crate::proxy) struct Received<T> {
     pool: Option<Arc<Pool>>,
     /// What of its trailers may pass.
     trailers: T,
-    /// How much to read next; grows while reads fill it.
     room: usize,
 }
 
@@ -68,12 +70,17 @@ impl<T: Fn(&mut HeaderMap) + Send + Unpin + 'static> Received<T> {
             release(wire, pool);
             return whole;
         }
+        let room = match framing {
+            Framing::Length(length) => usize::try_from(length)
+                .map_or(KNOWN_ROOM, |length| length.clamp(FIRST_ROOM, KNOWN_ROOM)),
+            Framing::Chunked(_) | Framing::Close => FIRST_ROOM,
+        };
         Body::watched(Self {
             wire: Some(wire),
             framing,
             pool,
             trailers,
-            room: SMALLEST_READ,
+            room,
         })
     }
 }
@@ -99,15 +106,9 @@ impl<T: Fn(&mut HeaderMap) + Send + Unpin> Received<T> {
         let Some(wire) = &mut self.wire else {
             return Poll::Ready(Ok(false));
         };
-        let room = match self.framing {
-            Framing::Length(left) => usize::try_from(left)
-                .unwrap_or(LARGEST_READ)
-                .clamp(SMALLEST_READ, LARGEST_READ),
-            _ => self.room,
-        };
-        let read = ready!(wire.poll_fill(cx, room))?;
-        if read >= self.room {
-            self.room = (2 * self.room).min(LARGEST_READ);
+        let read = ready!(wire.poll_fill(cx, self.room))?;
+        if wire.read.len() == wire.read.capacity() {
+            self.room = (2 * self.room).min(MOST_ROOM);
         }
         Poll::Ready(Ok(read > 0))
     }

@@ -19,6 +19,8 @@ use crate::proxy::pool::Place;
 
 /// The head of an answer, and small ones whole.
 const FIRST_READ: usize = 8 * 1024;
+/// With less room than this at hand new room is made.
+const LEAST_ROOM: usize = 4 * 1024;
 
 /// No answer came.
 #[derive(Debug)]
@@ -137,7 +139,9 @@ impl Wire {
         }
     }
 
-    /// Reads what is there, at most so much more; 0 at the end.
+    /// Reads what is there; 0 at the end. `room`: how much is made where
+    /// there is none. What small reads leave of it serves the next ones: each
+    /// piece that is on its way keeps the whole of its room alive.
     pub(super) fn poll_fill(
         &mut self,
         cx: &mut Context<'_>,
@@ -146,7 +150,9 @@ impl Wire {
         if self.line.timed_out() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        self.read.reserve(room);
+        if self.read.capacity() - self.read.len() < LEAST_ROOM {
+            self.read.reserve(room);
+        }
         let filled = {
             let read = tokio::io::AsyncReadExt::read_buf(&mut self.stream, &mut self.read);
             let read = std::pin::pin!(read);
