@@ -85,11 +85,11 @@ impl Line {
         }
     }
 
-    /// Waits for the connection, or for its end by the sweep.
-    pub(super) fn poll_wait<T>(&self, cx: &Context<'_>) -> Poll<T> {
+    /// Waits for the connection; fails if the sweep ended it.
+    pub(super) fn poll_wait<T>(&self, cx: &Context<'_>) -> Poll<io::Result<T>> {
         self.waiting.register(cx.waker());
         if self.timed_out() {
-            cx.waker().wake_by_ref();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         Poll::Pending
     }

@@ -5,6 +5,7 @@ mod framing;
 mod headers;
 mod limits;
 mod upgrades;
+mod wires;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

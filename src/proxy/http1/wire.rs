@@ -62,14 +62,17 @@ impl Wire {
     /// upstream has closed, or on which it said something that nobody asked
     /// for, cannot. Asks the kernel only if something arrived.
     pub(in crate::proxy) fn is_quiet(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
+        if !self.read.is_empty() || self.line.timed_out() {
+            return false;
+        }
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
-        self.read.is_empty()
-            && !self.line.timed_out()
-            && Pin::new(&mut self.stream)
-                .poll_read(&mut cx, &mut byte)
-                .is_pending()
+        let read = poll_fn(|cx| Pin::new(&mut self.stream).poll_read(cx, &mut byte));
+        // A task that has done much is told that nothing is there, so that
+        // others have a turn: here that would be a lie.
+        let read = std::pin::pin!(tokio::task::unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop()))
+            .is_pending()
     }
 
     /// Gives back the room for reading, of a connection that rests for long.
