@@ -51,9 +51,9 @@ impl Proxy {
         method: &Method,
     ) -> Result<Response<Body>, ProxyError> {
         let there = Survey::of(&head.headers, &self.scrub);
-        response::judge(head.status, &head.headers, there)?;
-        let framing = response::framing(&head, there, *method == Method::HEAD)?;
-        let pool = response::stays_open(&head, there).then(|| target.pool.clone());
+        let length = response::judge(head.status, &head.headers, there)?;
+        let framing = response::framing(&head, there, length, *method == Method::HEAD)?;
+        let pool = response::stays_open(&head, there, framing).then(|| target.pool.clone());
         wire.line()
             .response_began(response::is_event_stream(&head.headers));
         let scrub = self.scrub.clone();

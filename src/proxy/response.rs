@@ -37,12 +37,14 @@ fn may_be_silent(headers: &HeaderMap) -> bool {
     is_rpc || is_event_stream(headers)
 }
 
-/// A response that two readers could frame differently is refused.
+/// A response that two readers could frame differently is refused, also where
+/// the request was HEAD: the client reads its fields, too. The length that it
+/// says.
 pub(super) fn judge(
     status: StatusCode,
     headers: &HeaderMap,
     there: Survey,
-) -> Result<(), ProxyError> {
+) -> Result<Option<u64>, ProxyError> {
     if status == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::Ambiguous("101 that nobody asked for"));
     }
@@ -60,15 +62,20 @@ pub(super) fn judge(
             return Err(ProxyError::Ambiguous("Transfer-Encoding beyond chunked"));
         }
     }
-    if there.has(Field::CONTENT_LENGTH) {
-        let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-        if let (Some(first), Some(second)) = (lengths.next(), lengths.next())
-            && first != second
-        {
-            return Err(ProxyError::Ambiguous("several Content-Length"));
-        }
+    if !there.has(Field::CONTENT_LENGTH) {
+        return Ok(None);
     }
-    Ok(())
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    let first = lengths.next();
+    if lengths.any(|other| Some(other) != first) {
+        return Err(ProxyError::Ambiguous("several Content-Length"));
+    }
+    first
+        .and_then(|length| length.to_str().ok())
+        .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse().ok())
+        .map(Some)
+        .ok_or(ProxyError::Ambiguous("Content-Length is not a number"))
 }
 
 /// Takes out what belongs to the other connection, what only we may say to
@@ -82,14 +89,15 @@ pub(super) fn rewrite(
     silence: Duration,
 ) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
-    // HTTP/2 announces no trailers: any stream may end with some.
     let multiplexed = parts.version == Version::HTTP_2;
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
     clean(headers, there, scrub, cookies);
-    let trailers = multiplexed && !body.is_end_stream();
+    // Announced or not: a client that speaks HTTP/2 gets them all.
+    let chunked = there.has(Field::TRANSFER_ENCODING);
+    let trailers = (multiplexed || chunked) && !body.is_end_stream();
     let silence = (multiplexed && !may_be_silent(headers)).then_some(silence);
-    let body = if trailers || there.has(Field::TRAILER) {
+    let body = if trailers {
         Body::watched(WatchedBody {
             inner: body,
             scrub: scrub.clone(),
@@ -108,11 +116,12 @@ pub(super) fn clean_trailers(trailers: &mut HeaderMap, scrub: &ScrubList) {
     scrub.scrub_trailers(trailers);
 }
 
-/// How the body of a judged answer ends (RFC 9112 section 6.3). `to_head`:
-/// the request was HEAD.
+/// How the body of a judged answer ends (RFC 9112 section 6.3). `length`: as
+/// judged; `to_head`: the request was HEAD.
 pub(super) fn framing(
     head: &ResponseHead,
     there: Survey,
+    length: Option<u64>,
     to_head: bool,
 ) -> Result<Framing, ProxyError> {
     let none = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED];
@@ -126,21 +135,14 @@ pub(super) fn framing(
             _ => Ok(Framing::chunked()),
         };
     }
-    let Some(length) = head.headers.get(header::CONTENT_LENGTH) else {
-        return Ok(Framing::Close);
-    };
-    let digits = length
-        .to_str()
-        .ok()
-        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits
-        .and_then(|digits| digits.parse().ok())
-        .map(Framing::Length)
-        .ok_or(ProxyError::Ambiguous("Content-Length is not a number"))
+    Ok(length.map_or(Framing::Close, Framing::Length))
 }
 
 /// Whether the connection may serve again (RFC 9112 section 9.3).
-pub(super) fn stays_open(head: &ResponseHead, there: Survey) -> bool {
+pub(super) fn stays_open(head: &ResponseHead, there: Survey, framing: Framing) -> bool {
+    if framing == Framing::Close {
+        return false;
+    }
     let says = |word| {
         there.has(Field::CONNECTION)
             && hop_by_hop::has_token(&head.headers, &header::CONNECTION, word)

@@ -1,9 +1,12 @@
 //! Wire tests: raw bytes in, raw bytes at the upstream.
 
 mod answers;
+mod exchanges;
 mod framing;
 mod headers;
+mod heads;
 mod limits;
+mod readers;
 mod upgrades;
 mod wires;
 
@@ -352,6 +355,12 @@ fn assert_status(answer: &str, status: u16) {
         answer.starts_with(&format!("HTTP/1.1 {status} ")),
         "wanted {status}: {answer}"
     );
+}
+
+/// How many generated cases a test tries.
+fn cases() -> u32 {
+    let long = std::env::var_os("VESTIBULE_TEST_LONG").is_some_and(|value| !value.is_empty());
+    if long { 50_000 } else { 2_000 }
 }
 
 fn until(what: &str, condition: impl Fn() -> bool) {

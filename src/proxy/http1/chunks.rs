@@ -115,10 +115,8 @@ fn size_line(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
 fn size(line: &[u8]) -> Result<u64, Malformed> {
     let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit());
     let (digits, rest) = line.split_at(digits.count());
-    let is_extension = rest
-        .trim_ascii_start()
-        .first()
-        .is_none_or(|byte| *byte == b';');
+    let mut rest = rest.iter().skip_while(|byte| b" \t".contains(byte));
+    let is_extension = rest.next().is_none_or(|byte| *byte == b';');
     if digits.is_empty() || digits.len() > MOST_DIGITS || !is_extension {
         return Err(Malformed("size"));
     }
@@ -134,6 +132,9 @@ fn trailers(bytes: &[u8]) -> Result<Option<(usize, HeaderMap)>, Malformed> {
     let malformed = Malformed("trailers");
     match httparse::parse_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete((length, fields))) => {
+            if has_lone_line_feed(&bytes[..length]) {
+                return Err(malformed);
+            }
             let mut trailers = HeaderMap::with_capacity(fields.len());
             for field in fields {
                 let name = HeaderName::from_bytes(field.name.as_bytes());
@@ -148,6 +149,11 @@ fn trailers(bytes: &[u8]) -> Result<Option<(usize, HeaderMap)>, Malformed> {
         Ok(httparse::Status::Partial) if bytes.len() < LONGEST_TRAILERS => Ok(None),
         _ => Err(malformed),
     }
+}
+
+/// httparse takes it for a line end; whoever forwarded the trailers may not.
+fn has_lone_line_feed(lines: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', lines).any(|end| !lines[..end].ends_with(b"\r"))
 }
 
 #[cfg(test)]
@@ -205,6 +211,11 @@ mod tests {
             b"1000000000000000\r\nx",
             b"0\r\nX : 1\r\n\r\n",
             b"0\r\n folded\r\n\r\n",
+            b"5\x0c\r\nhello\r\n0\r\n\r\n",
+            b"5\x0c;a\r\nhello\r\n0\r\n\r\n",
+            b"0\r\n\n",
+            b"0\r\nX: 1\n\r\n",
+            b"0\r\nX: 1\r\n\n",
         ] {
             for step in [1, 1000] {
                 let found = decoded(coded, step);
