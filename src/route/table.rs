@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
 use super::scope::SessionHost;
 use crate::config::checked::{self, Config, RouteHost};
 use crate::model::origin::{Authority, Origin, Scheme};
@@ -38,12 +40,16 @@ pub enum Found<'a> {
     UnknownHost,
 }
 
+/// By name. Every request asks here, so the hash is a quick one; the names
+/// are those of the configuration, so nobody can choose them to collide.
+type Sites = HashMap<String, Vec<Site>, RandomState>;
+
 /// An immutable snapshot, swapped whole.
 #[derive(Debug)]
 pub struct RouteTable {
-    hosts: HashMap<String, Vec<Site>>,
+    hosts: Sites,
     /// The names below a domain, by the domain.
-    below: HashMap<String, Vec<Site>>,
+    below: Sites,
     any: Routes,
     public_host: String,
     public_port: Option<u16>,
@@ -111,8 +117,8 @@ impl RouteTable {
     pub fn compile(config: &Config) -> Self {
         let public_url = &config.server.public_url;
         let mut table = Self {
-            hosts: HashMap::new(),
-            below: HashMap::new(),
+            hosts: Sites::default(),
+            below: Sites::default(),
             any: Routes::default(),
             public_host: public_url.host.clone(),
             public_port: public_url.port,
@@ -315,7 +321,7 @@ impl RouteTable {
 }
 
 fn site<'a>(
-    sites: &'a mut HashMap<String, Vec<Site>>,
+    sites: &'a mut Sites,
     host: &Authority,
     session: SessionHost,
     own_scopes: bool,
