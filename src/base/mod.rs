@@ -5,6 +5,7 @@
 
 pub mod body;
 pub mod bounded_body;
+pub mod calendar;
 pub mod certificate;
 pub mod clock;
 pub mod fault;

@@ -1,25 +1,14 @@
 //! Times as both logs show them (RFC 3339).
 
+use crate::base::calendar::Date;
+
 /// Milliseconds since 1970, shown as UTC with milliseconds.
 pub struct Rfc3339(pub u64);
 
 impl std::fmt::Display for Rfc3339 {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (days, in_day) = (self.0 / 86_400_000, self.0 % 86_400_000);
-        // Days since 0000-03-01, so that the leap day is the last of a year;
-        // 146097 days are 400 years of the Gregorian calendar.
-        let days = days + 719_468;
-        let (era, in_era) = (days / 146_097, days % 146_097);
-        let year_of_era = (in_era - in_era / 1460 + in_era / 36_524 - in_era / 146_096) / 365;
-        let in_year = in_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-        let shifted = (5 * in_year + 2) / 153;
-        let day = in_year - (153 * shifted + 2) / 5 + 1;
-        let month = if shifted < 10 {
-            shifted + 3
-        } else {
-            shifted - 9
-        };
-        let year = year_of_era + era * 400 + u64::from(month <= 2);
+        let Date { year, month, day } = Date::of_day(days);
         let (seconds, millis) = (in_day / 1000, in_day % 1000);
         write!(
             f,
