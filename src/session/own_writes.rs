@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::hot::{Entry, HotCache};
 use super::record::SessionId;
 use super::store::changes::Watcher;
+use super::store::operations::operations;
 use super::store::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
@@ -81,9 +82,10 @@ impl OwnWrites {
 
 macro_rules! told {
     (
-        reads { $($read:ident($($ra:ident: $rk:ty),*) -> $ro:ty;)* }
-        tickets { $($ticket:ident($($ta:ident: $tk:ty),*) -> $to:ty;)* }
-        sessions { $($session:ident($($sa:ident: $sk:ty),*) -> $so:ty;)* }
+        nothing_kept { $($other:ident($($oa:ident: $ok:ty),*) -> $oo:ty;)* }
+        ticket { $($ticket:ident($name:ident: Digest $(, $ta:ident: $tk:ty)*) -> $to:ty;)* }
+        session { $($session:ident($id:ident: SessionId $(, $sa:ident: $sk:ty)*) -> $so:ty;)* }
+        end { $($end:ident($ended:ident: SessionId $(, $ea:ident: $ek:ty)*) -> $eo:ty;)* }
     ) => {
         #[async_trait]
         impl Store for OwnWrites {
@@ -99,62 +101,29 @@ macro_rules! told {
                 self.store.watch(watcher);
             }
 
-            $(async fn $read(&self, $($ra: $rk),*) -> Result<$ro, StoreError> {
-                self.store.$read($($ra),*).await
+            $(async fn $other(&self, $($oa: $ok),*) -> Result<$oo, StoreError> {
+                self.store.$other($($oa),*).await
             })*
 
-            $(async fn $ticket(&self, ticket: Digest, $($ta: $tk),*) -> Result<$to, StoreError> {
-                let _written = self.write(What::Ticket(ticket));
-                self.store.$ticket(ticket, $($ta),*).await
+            $(async fn $ticket(&self, $name: Digest, $($ta: $tk),*) -> Result<$to, StoreError> {
+                let _written = self.write(What::Ticket($name));
+                self.store.$ticket($name, $($ta),*).await
             })*
 
-            $(async fn $session(&self, session: SessionId, $($sa: $sk),*) -> Result<$so, StoreError> {
-                let _written = self.write(What::Session(session));
-                self.store.$session(session, $($sa),*).await
+            $(async fn $session(&self, $id: SessionId, $($sa: $sk),*) -> Result<$so, StoreError> {
+                let _written = self.write(What::Session($id));
+                self.store.$session($id, $($sa),*).await
             })*
 
-            async fn tombstone(
-                &self,
-                session: SessionId,
-                at: Timestamp,
-            ) -> Result<bool, StoreError> {
-                let _written = self.write(What::End(session));
-                self.store.tombstone(session, at).await
-            }
+            $(async fn $end(&self, $ended: SessionId, $($ea: $ek),*) -> Result<$eo, StoreError> {
+                let _written = self.write(What::End($ended));
+                self.store.$end($ended, $($ea),*).await
+            })*
         }
     };
 }
 
-told! {
-    reads {
-        get_ticket(ticket: Digest) -> Option<Bytes>;
-        load(session: SessionId) -> Loaded;
-        index_add(index: Digest, session: SessionId, expires_at: Timestamp) -> ();
-        index_list(index: Digest) -> Vec<SessionId>;
-        index_remove(index: Digest, session: SessionId) -> ();
-        once(key: Digest, expires_at: Timestamp) -> Once;
-        once_finish(key: Digest, value: Vec<u8>) -> ();
-        put_down(key: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
-        take(key: Digest) -> Option<Bytes>;
-        pin(key: Digest, value: Vec<u8>) -> Bytes;
-        unpin(key: Digest) -> bool;
-        history_add(name: Digest, entry: Vec<u8>, keep: usize, expires_at: Timestamp) -> ();
-        history(name: Digest) -> Vec<Bytes>;
-        probe() -> ();
-    }
-    tickets {
-        put_ticket(value: Vec<u8>, expires_at: Timestamp) -> ();
-        remove_ticket() -> ();
-    }
-    sessions {
-        create(records: NewRecords) -> ();
-        claim(claim: Claim) -> Claimed;
-        release(release: Release) -> ();
-        commit(commit: Commit) -> Committed;
-        put_identity(identity: Vec<u8>) -> ();
-        touch(last_seen: Timestamp) -> ();
-    }
-}
+operations!(told);
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod health;
 pub mod memory;
 pub mod observed;
+pub(super) mod operations;
 pub mod redis;
 #[cfg(test)]
 pub mod spoiled;

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::changes::Watcher;
 use super::memory::MemoryStore;
+use super::operations::operations;
 use super::{
     Claim, Claimed, Commit, Committed, Digest, Loaded, NewRecords, Once, Release, Store, StoreError,
 };
@@ -123,7 +124,9 @@ impl SpoiledStore {
 }
 
 macro_rules! spoiled {
-    ($($name:ident($($argument:ident: $kind:ty),*) -> $output:ty;)*) => {
+    ($($changed:ident {
+        $($name:ident($($argument:ident: $kind:ty),*) -> $output:ty;)*
+    })*) => {
         #[async_trait]
         impl Store for SpoiledStore {
             fn kind(&self) -> &'static str {
@@ -138,38 +141,14 @@ macro_rules! spoiled {
                 self.store.watch(watcher);
             }
 
-            $(async fn $name(&self, $($argument: $kind),*) -> Result<$output, StoreError> {
+            $($(async fn $name(&self, $($argument: $kind),*) -> Result<$output, StoreError> {
                 self.check()?;
                 let answer = self.store.$name($($argument),*).await;
                 self.wait(stringify!($name)).await;
                 answer
-            })*
+            })*)*
         }
     };
 }
 
-spoiled! {
-    get_ticket(ticket: Digest) -> Option<Bytes>;
-    put_ticket(ticket: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
-    remove_ticket(ticket: Digest) -> ();
-    load(session: SessionId) -> Loaded;
-    create(session: SessionId, records: NewRecords) -> ();
-    claim(session: SessionId, claim: Claim) -> Claimed;
-    release(session: SessionId, release: Release) -> ();
-    commit(session: SessionId, commit: Commit) -> Committed;
-    put_identity(session: SessionId, identity: Vec<u8>) -> ();
-    touch(session: SessionId, last_seen: Timestamp) -> ();
-    tombstone(session: SessionId, at: Timestamp) -> bool;
-    index_add(index: Digest, session: SessionId, expires_at: Timestamp) -> ();
-    index_list(index: Digest) -> Vec<SessionId>;
-    index_remove(index: Digest, session: SessionId) -> ();
-    once(key: Digest, expires_at: Timestamp) -> Once;
-    once_finish(key: Digest, value: Vec<u8>) -> ();
-    put_down(key: Digest, value: Vec<u8>, expires_at: Timestamp) -> ();
-    take(key: Digest) -> Option<Bytes>;
-    pin(key: Digest, value: Vec<u8>) -> Bytes;
-    unpin(key: Digest) -> bool;
-    history_add(name: Digest, entry: Vec<u8>, keep: usize, expires_at: Timestamp) -> ();
-    history(name: Digest) -> Vec<Bytes>;
-    probe() -> ();
-}
+operations!(spoiled);
