@@ -410,6 +410,22 @@ fn routes_collide_where_hosts_and_paths_do_and_the_first_is_named() {
     assert_eq!(told, [("route.m", true), ("route.n", true)]);
 }
 
+/// With each key or route looking through all the others this takes minutes.
+#[test]
+fn thousands_of_routes_are_read_in_seconds() {
+    let route = |number: usize| {
+        format!(
+            "[route.r{number}]\npath = \"/r{number}/*\"\nupstream = \"http://127.0.0.1:1\"\naccess = \"signed-in\"\n\
+             rules = [{{ path = \"/r{number}/open/*\", lane = \"public\" }}]\n"
+        )
+    };
+    let routes: String = (0..2000).map(route).collect();
+    let started = std::time::Instant::now();
+    let config = read(&format!("{BASE}{routes}")).unwrap().config;
+    assert_eq!(config.routes.len(), 2001);
+    assert!(started.elapsed() < Duration::from_secs(20));
+}
+
 #[test]
 fn routes_come_sorted_and_inherit_defaults() {
     let text = format!(
