@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::process::Command;
 
 use crate::Failure;
 
@@ -15,6 +16,23 @@ pub fn before(out: &Path) -> Vec<String> {
     ]
     .map(str::to_owned)
     .to_vec()
+}
+
+/// Makes callgrind write down what was counted since the last time, into
+/// `out` with the `number` of this dump behind it. Gives the total.
+pub fn dump(process: u32, out: &Path, number: u32) -> Result<u64, Failure> {
+    let told = Command::new("vgdb")
+        .arg(format!("--pid={process}"))
+        .arg("dump")
+        .output()
+        .map_err(|error| format!("vgdb, which comes with valgrind: {error}"))?;
+    if !told.status.success() {
+        let said = String::from_utf8_lossy(&told.stderr);
+        return Err(format!("vgdb reaches no callgrind: {said}"));
+    }
+    let mut file = out.as_os_str().to_owned();
+    file.push(format!(".{number}"));
+    Ok(read(Path::new(&file))?.total)
 }
 
 /// Instructions of functions, by name.

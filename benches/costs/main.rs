@@ -1,6 +1,7 @@
 //! What the gateway costs, in instructions: see `benches/instructions`.
 
 mod callgrind;
+mod crowd;
 mod growth;
 #[cfg(test)]
 #[expect(dead_code, reason = "the integration tests use the rest of it")]

@@ -13,14 +13,19 @@ use crate::callgrind::{self, Costs};
 use crate::harness::gateway::Plan;
 use crate::harness::until;
 
-/// Checking a thousand routes takes long under callgrind.
+/// A machine that does other things too, and callgrind.
 const LONGEST_START: Duration = Duration::from_secs(300);
+/// Some gigabytes of sessions, and callgrind.
+const LONGEST_LOOK: Duration = Duration::from_secs(1800);
+/// The thread that looks through a large database after the start.
+const LOOKING: &str = "store-check";
 
 pub struct Running {
     child: Child,
     port: u16,
     /// Holds the log, and the file that callgrind writes.
     folder: TempDir,
+    dumps: u32,
 }
 
 impl Running {
@@ -66,6 +71,7 @@ impl Running {
             child,
             port: plan.port(),
             folder,
+            dumps: 0,
         };
         let begun = Instant::now();
         while !running.log().contains("\"serving\"") {
@@ -88,14 +94,36 @@ impl Running {
         SocketAddr::from(([127, 0, 0, 1], self.port))
     }
 
-    /// Time on a processor of all its threads so far.
-    pub fn processor_time(&self) -> Result<Duration, Failure> {
+    /// Of each of its threads, what /proc says in this file.
+    fn of_threads(&self, file: &str) -> Result<Vec<String>, Failure> {
         let path = format!("/proc/{}/task", self.child.id());
         let tasks = std::fs::read_dir(path).map_err(|error| error.to_string())?;
+        // A thread may end meanwhile.
+        let told = |task: std::fs::DirEntry| std::fs::read_to_string(task.path().join(file)).ok();
+        Ok(tasks.flatten().filter_map(told).collect())
+    }
+
+    /// A large database is looked through while it serves already; what that
+    /// costs is no request's.
+    pub async fn store_is_looked_through(&self) -> Result<(), Failure> {
+        let begun = Instant::now();
+        while self
+            .of_threads("comm")?
+            .iter()
+            .any(|name| name.trim() == LOOKING)
+        {
+            if begun.elapsed() > LONGEST_LOOK {
+                return Err("the store is looked through without an end".to_owned());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+
+    /// Time on a processor of all its threads so far.
+    pub fn processor_time(&self) -> Result<Duration, Failure> {
         let mut nanos = 0;
-        for task in tasks.flatten() {
-            // A thread may end meanwhile.
-            let text = std::fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
+        for text in self.of_threads("schedstat")? {
             let first = text
                 .split(' ')
                 .next()
@@ -133,6 +161,14 @@ impl Running {
         }
         let spare = folder()?;
         Ok(std::mem::replace(&mut self.folder, spare))
+    }
+
+    /// Instructions since the last time that this was asked.
+    pub async fn spent(&mut self) -> Result<u64, Failure> {
+        self.dumps += 1;
+        let (process, out, number) = (self.child.id(), out(&self.folder), self.dumps);
+        let dumped = tokio::task::spawn_blocking(move || callgrind::dump(process, &out, number));
+        dumped.await.map_err(|error| error.to_string())?
     }
 
     /// Ends it and reads what it has cost, its whole life long.
