@@ -84,9 +84,14 @@ async fn run(case: Case) {
     assert_eq!(scene.upstream.requests().len(), reached, "{}", context());
     let calls = scene.provider.count(Endpoint::Refresh);
     assert_eq!(calls, case.calls, "{}", context());
+    // What the gateway says reaches the test a moment after its answer.
+    let line = until::some(&format!("row {row} is logged"), || async {
+        let log = scene.gateway.log();
+        let line = log.lines().find(|line| line.contains("refresh failed"));
+        line.map(str::to_owned)
+    })
+    .await;
     let log = scene.gateway.log();
-    let line = log.lines().find(|line| line.contains("refresh failed"));
-    let line = line.unwrap_or_default().to_owned();
     let logged = format!("\"reason\":\"{}\"", case.logged);
     assert!(line.contains(&logged), "{}", context());
     let alerts = log.lines().filter(|line| line.contains("\"alert\":"));
