@@ -15,30 +15,36 @@ use super::target::UpstreamTarget;
 use crate::base::body::Body;
 
 impl Proxy {
-    /// Sends once. A second time only if the first try was never written, or
-    /// if the upstream closed the connection just then and the request is
-    /// idempotent (RFC 9110 section 9.2.2). `None`: the upstream turned out to
-    /// speak HTTP/2, and nothing was sent.
+    /// Sends once. A second time only if the first went over a connection that
+    /// had served before, and was never written, or the upstream closed it
+    /// just then and the request is idempotent (RFC 9110 section 9.2.2).
+    /// `None`: the upstream turned out to speak HTTP/2, and nothing was sent.
     pub(super) async fn directly(
         &self,
         target: &UpstreamTarget,
         request: &RequestBytes,
         parts: &mut Parts,
     ) -> Result<Option<Response<Body>>, ProxyError> {
-        if let Some(mut wire) = target.pool.resting() {
+        let mut tried = false;
+        let mut resting = target.pool.resting();
+        loop {
+            let mut wire = if let Some(wire) = resting.take() {
+                wire
+            // Rare, and its room would be kept for every connection.
+            } else if let Some(wire) = Box::pin(target.pool.dial_wire()).await? {
+                wire
+            } else {
+                return Ok(None);
+            };
             match exchange(target, &mut wire, request, parts).await {
                 Ok(head) => return self.answer(target, wire, head, &parts.method).map(Some),
+                Err(lost) if tried || !wire.has_served() => return Err(lost.into()),
                 Err(Lost::Unsent(_)) => {}
                 Err(Lost::Closed(_)) if parts.method.is_idempotent() => {}
                 Err(lost) => return Err(lost.into()),
             }
+            tried = true;
         }
-        // Rare, and its room would be kept for every connection.
-        let Some(mut wire) = Box::pin(target.pool.dial_wire()).await? else {
-            return Ok(None);
-        };
-        let head = exchange(target, &mut wire, request, parts).await?;
-        self.answer(target, wire, head, &parts.method).map(Some)
     }
 
     /// The answer as the client may see it. A connection whose answer is

@@ -1,6 +1,7 @@
 //! Wire tests: raw bytes in, raw bytes at the upstream.
 
 mod answers;
+mod encrypted;
 mod exchanges;
 mod framing;
 mod headers;

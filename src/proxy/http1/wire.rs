@@ -41,6 +41,7 @@ pub(in crate::proxy) struct Wire {
     /// What was read and not yet used.
     pub(super) read: BytesMut,
     line: Arc<Line>,
+    has_served: bool,
     _place: Place,
 }
 
@@ -50,12 +51,19 @@ impl Wire {
             stream,
             read: BytesMut::new(),
             line,
+            has_served: false,
             _place: place,
         }
     }
 
     pub(in crate::proxy) fn line(&self) -> &Arc<Line> {
         &self.line
+    }
+
+    /// Whether an answer came on it before: an upstream closes such a one when
+    /// it likes to.
+    pub(in crate::proxy) const fn has_served(&self) -> bool {
+        self.has_served
     }
 
     /// Whether a resting connection can carry another exchange. One that the
@@ -98,7 +106,10 @@ impl Wire {
                         *room = head.headers;
                         continue;
                     }
-                    Some(head) => return Ok(head),
+                    Some(head) => {
+                        self.has_served = true;
+                        return Ok(head);
+                    }
                     None => {}
                 }
             }

@@ -270,3 +270,114 @@ fn a_body_that_ends_with_its_connection_leaves_none_behind() {
         assert!(answer.contains("\r\n\r\n3\r\nall\r\n0\r\n\r\n"), "{answer}");
     }
 }
+
+#[test]
+fn a_connection_that_another_worker_left_may_be_closed_too() {
+    thread_local! {
+        static SEEN: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+    // Each connection has a thread of its own: one answer per connection.
+    let upstream = RawUpstream::scripted(|_, stream| {
+        SEEN.set(SEEN.get() + 1);
+        SEEN.get() == 1 && stream.write_all(OK).is_ok()
+    });
+    let mut setup = Setup::to(&upstream);
+    setup.limits.upstream_connections = 1;
+    let rig = setup.start();
+    let mut clients: Vec<TcpStream> = (0..6).map(|_| rig.connect()).collect();
+    for stream in &mut clients {
+        stream.write_all(request("/a", false).as_bytes()).unwrap();
+        assert_status(&answer(stream), 200);
+    }
+}
+
+/// What an upstream does with a request, by the end of its path.
+fn whim(path: &str, stream: &mut TcpStream) -> bool {
+    let length = path.len();
+    let plain = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{path}");
+    let (answer, goes_on) = match path.rsplit('-').next().unwrap() {
+        "plain" => (plain, true),
+        "ends" => (plain, false),
+        "closes" => (
+            plain.replace("OK\r\n", "OK\r\nConnection: close\r\n"),
+            false,
+        ),
+        "chunked" => (
+            format!(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{path}\r\n0\r\n\r\n"
+            ),
+            true,
+        ),
+        "open" => (format!("HTTP/1.1 200 OK\r\n\r\n{path}"), false),
+        "behind" => (
+            format!("{plain}HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"),
+            true,
+        ),
+        "half" => (plain[..plain.len() - 2].to_owned(), false),
+        "head" => (plain[..20].to_owned(), false),
+        "nothing" => (String::new(), false),
+        "slowly" => {
+            let mut bytes = plain.bytes();
+            return bytes.all(|byte| stream.write_all(&[byte]).is_ok());
+        }
+        other => unreachable!("{other}"),
+    };
+    stream.write_all(answer.as_bytes()).is_ok() && goes_on
+}
+
+const WHIMS: [&str; 10] = [
+    "plain", "ends", "closes", "chunked", "open", "behind", "half", "head", "nothing", "slowly",
+];
+
+#[test]
+fn sec_smg_10_whatever_an_upstream_does_nobody_gets_what_is_anothers() {
+    for (runtime, limit) in [(Runtime::PerCore, 2), (Runtime::Shared, 100)] {
+        let upstream = RawUpstream::scripted(|request, stream| {
+            whim(request.split(' ').nth(1).unwrap(), stream)
+        });
+        let mut setup = Setup::to(&upstream);
+        setup.runtime = runtime;
+        setup.limits.upstream_connections = limit;
+        let rig = setup.start();
+        std::thread::scope(|scope| {
+            for client in 0..6_usize {
+                let rig = &rig;
+                scope.spawn(move || {
+                    for number in 0..40_usize {
+                        let whim = WHIMS[(7 * client + 3 * number + number / 10) % WHIMS.len()];
+                        let method = ["GET", "POST"][(client + number / 2) % 2];
+                        let path = format!("/{method}-{client}-{number}-{whim}");
+                        let told = rig.say(format!(
+                            "{method} {path} HTTP/1.1\r\n{HEAD}Connection: close\r\n\r\n"
+                        ));
+                        let Some((head, body)) = told.split_once("\r\n\r\n") else {
+                            // The head had not left when the body broke off.
+                            assert!(whim == "half" && told.is_empty(), "{path}: {told}");
+                            continue;
+                        };
+                        let fails = ["half", "head", "nothing"].contains(&whim);
+                        if whim == "half" && head.starts_with("HTTP/1.1 200 ") {
+                            assert!(path.starts_with(body), "{path}: {told}");
+                        } else if head.starts_with("HTTP/1.1 200 ") {
+                            assert!(body.contains(&path) && !fails, "{path}: {told}");
+                        } else if told.ends_with("upstream_broken") {
+                            assert!(fails || method == "POST", "{path}: {told}");
+                        } else {
+                            assert!(told.ends_with("upstream_busy"), "{path}: {told}");
+                        }
+                    }
+                });
+            }
+        });
+        let mut seen: Vec<String> = upstream
+            .requests()
+            .iter()
+            .map(|request| request.split(' ').nth(1).unwrap().to_owned())
+            .collect();
+        seen.sort_unstable();
+        for same in seen.chunk_by(|a, b| a == b) {
+            let most = if same[0].starts_with("/GET") { 2 } else { 1 };
+            assert!(same.len() <= most, "{same:?}");
+        }
+    }
+}
