@@ -57,7 +57,7 @@ fn sec_smg_17_everybody_gets_their_own_answer_however_few_connections_there_are(
                     let mut stream = rig.connect();
                     for number in 0..15 {
                         let path = format!("/{client}-{}", "x".repeat(number));
-                        let with_body = (client + number) % 3 == 0;
+                        let with_body = (client + number).is_multiple_of(3);
                         stream
                             .write_all(request(&path, with_body).as_bytes())
                             .unwrap();
