@@ -31,8 +31,8 @@ pub struct Options {
     /// Sessions in Redis.
     #[arg(long, default_value_t = 20_000)]
     sessions: usize,
-    /// Sessions that the gateway knows.
-    #[arg(long, default_value_t = 100_000)]
+    /// Sessions that the gateway knows; twice as many do not fit.
+    #[arg(long, default_value_t = 50_000)]
     known: usize,
     /// Another gateway than the one that was just built.
     #[arg(long, default_value = env!("CARGO_BIN_EXE_vestibule"), hide_default_value = true)]
