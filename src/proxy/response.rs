@@ -54,11 +54,13 @@ pub(super) fn judge(
                 "Content-Length beside Transfer-Encoding",
             ));
         }
-        let mut codings = hop_by_hop::tokens(headers, &header::TRANSFER_ENCODING);
-        let only = codings
+        // Not as a list: who splits "chunked," may find that its last member
+        // is none.
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let chunked = codings
             .next()
-            .is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-        if !only || codings.next().is_some() {
+            .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if !chunked || codings.next().is_some() {
             return Err(ProxyError::Ambiguous("Transfer-Encoding beyond chunked"));
         }
     }

@@ -299,6 +299,7 @@ fn extra_fields() -> impl Strategy<Value = String> {
             "Transfer-Encoding: chunked\r\n",
             "Transfer-Encoding: gzip, chunked\r\n",
             "Transfer-Encoding: identity\r\n",
+            "Transfer-Encoding: chunked,\r\n",
             "Transfer-Encoding:\tChunked\r\n",
             "X-B : 1\r\n",
             "X-C: 1\r\n folded\r\n",
