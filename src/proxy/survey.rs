@@ -35,35 +35,60 @@ impl Field {
     /// What the proxy itself says of the way of a request.
     pub(super) const OF_THE_WAY: Self = Self(1 << 19);
 
-    /// By length first: most names have none of them, or not that letter.
     pub(super) fn of(name: &str) -> Option<Self> {
-        Some(match (name.len(), name) {
-            (2, "te") => Self::TE,
-            (4, "host") => Self::HOST,
-            (6, "cookie") => Self::COOKIE,
-            (6, "expect") => Self::EXPECT,
-            (7, "upgrade") => Self::UPGRADE,
-            (7, "trailer") => Self::TRAILER,
-            (9, "forwarded") => Self::FORWARDED,
-            (9, names::X_REAL_IP) => Self::OF_THE_WAY,
-            (10, "connection") => Self::CONNECTION,
-            (10, "set-cookie") => Self::SET_COOKIE,
-            (10, names::KEEP_ALIVE) => Self::KEEP_ALIVE,
-            (13, "authorization") => Self::AUTHORIZATION,
-            (14, "content-length") => Self::CONTENT_LENGTH,
-            (14, names::HTTP2_SETTINGS) => Self::HTTP2_SETTINGS,
-            (15, names::CLEAR_SITE_DATA) => Self::CLEAR_SITE_DATA,
-            (15, names::X_FORWARDED_FOR) => Self::OF_THE_WAY,
-            (16, names::PROXY_CONNECTION) => Self::PROXY_CONNECTION,
-            (16, names::X_FORWARDED_HOST | names::X_FORWARDED_PORT) => Self::OF_THE_WAY,
-            (17, "transfer-encoding") => Self::TRANSFER_ENCODING,
-            (17, names::X_FORWARDED_PROTO) => Self::OF_THE_WAY,
-            (18, "proxy-authenticate") => Self::PROXY_AUTHENTICATE,
-            (19, "proxy-authorization") => Self::PROXY_AUTHORIZATION,
-            _ => return None,
-        })
+        let first = name.as_bytes().first()?;
+        // Most names are out at once.
+        if LENGTHS[*first as usize] >> name.len().min(LONGEST) & 1 == 0 {
+            return None;
+        }
+        let known = KNOWN.iter().find(|(known, _)| *known == name);
+        known.map(|(_, field)| *field)
     }
 }
+
+/// As `http` spells names: in lower case.
+const KNOWN: [(&str, Field); 23] = [
+    ("host", Field::HOST),
+    ("cookie", Field::COOKIE),
+    ("connection", Field::CONNECTION),
+    ("content-length", Field::CONTENT_LENGTH),
+    ("set-cookie", Field::SET_COOKIE),
+    ("transfer-encoding", Field::TRANSFER_ENCODING),
+    ("authorization", Field::AUTHORIZATION),
+    ("upgrade", Field::UPGRADE),
+    ("te", Field::TE),
+    ("trailer", Field::TRAILER),
+    ("expect", Field::EXPECT),
+    ("forwarded", Field::FORWARDED),
+    (names::X_FORWARDED_FOR, Field::OF_THE_WAY),
+    (names::X_FORWARDED_PROTO, Field::OF_THE_WAY),
+    (names::X_FORWARDED_HOST, Field::OF_THE_WAY),
+    (names::X_FORWARDED_PORT, Field::OF_THE_WAY),
+    (names::X_REAL_IP, Field::OF_THE_WAY),
+    (names::KEEP_ALIVE, Field::KEEP_ALIVE),
+    (names::PROXY_CONNECTION, Field::PROXY_CONNECTION),
+    (names::HTTP2_SETTINGS, Field::HTTP2_SETTINGS),
+    (names::CLEAR_SITE_DATA, Field::CLEAR_SITE_DATA),
+    ("proxy-authenticate", Field::PROXY_AUTHENTICATE),
+    ("proxy-authorization", Field::PROXY_AUTHORIZATION),
+];
+
+/// No known name is as long.
+const LONGEST: usize = 31;
+
+/// By the first byte of a name: how long a known one is, a bit for each
+/// length.
+static LENGTHS: [u32; 256] = {
+    let mut lengths = [0; 256];
+    let mut at = 0;
+    while at < KNOWN.len() {
+        let name = KNOWN[at].0.as_bytes();
+        assert!(name.len() < LONGEST);
+        lengths[name[0] as usize] |= 1 << name.len();
+        at += 1;
+    }
+    lengths
+};
 
 impl Field {
     /// Whether it goes to an upstream as the client sent it, where nobody
