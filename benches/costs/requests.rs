@@ -61,21 +61,21 @@ const SHAPES: [Shape; 3] = [
         path: "/public/item?page=2",
         signed_in: false,
         body: 1024,
-        limit: 65_000,
+        limit: 43_000,
     },
     Shape {
         name: "signed-in",
         path: "/app/item?page=2",
         signed_in: true,
         body: 1024,
-        limit: 72_000,
+        limit: 43_000,
     },
     Shape {
         name: "signed-in-64k",
         path: "/app/item?page=2",
         signed_in: true,
         body: 64 * 1024,
-        limit: 72_000,
+        limit: 45_000,
     },
 ];
 
