@@ -47,18 +47,18 @@ const PIECES: [Piece; 8] = [
     piece(
         "session",
         "a session that was used a moment ago, known",
-        700,
+        560,
     ),
-    piece("target", "path and host checked", 2_000),
-    piece("route", "host and path to route", 950),
+    piece("target", "path and host checked", 1_650),
+    piece("route", "host and path to route", 650),
     piece("policy", "lane and decision", 1_000),
     piece(
         "head",
         "the head that the upstream gets: scrub and inject",
-        4_800,
+        8_200,
     ),
     piece("render", "headers of one person, once per session", 7_200),
-    piece("log", "metrics and access log line", 2_200),
+    piece("log", "metrics and access log line", 1_050),
 ];
 
 const fn piece(name: &'static str, what: &'static str, limit: u64) -> Piece {
