@@ -47,21 +47,6 @@ def raise_files(wanted=60000):
     return soft
 
 
-def stay_awake():
-    """Processors that have nothing to do wait awake for as long as what is
-    returned stays open; None where that is not allowed (root only).
-
-    Waking one that sleeps takes an interrupt, which in a virtual machine goes
-    through its host and is charged to whoever writes. A peer that is nearly
-    as fast as the load would sometimes pay it and sometimes not."""
-    try:
-        latency = open("/dev/cpu_dma_latency", "wb", buffering=0)
-        latency.write((0).to_bytes(4, "little"))
-        return latency
-    except OSError:
-        return None
-
-
 def _apt(packages):
     if not find("apt-get"):
         raise Failed(f"no apt-get here; install by hand: {' '.join(packages)}")

@@ -66,11 +66,10 @@ def sections(results):
 def _machine(results):
     facts, settings = results.data["facts"], results.data["settings"]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
-    awake = "wait awake" if settings.get("awake") else "may sleep"
     return (
         f"{facts['date']}. {facts['processor']}, {facts['memory']}, Linux {facts['kernel']}. {versions}.\n\n"
         f"{settings['rounds']} interleaved rounds of {settings['seconds']} s; constant rate: "
-        f"{settings['rate']} requests per second; processors {awake} in between. Measured with `{settings['command']}`; "
+        f"{settings['rate']} requests per second. Measured with `{settings['command']}`; "
         "[how and why so](README.md)."
     )
 
