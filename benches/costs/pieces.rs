@@ -38,7 +38,7 @@ pub struct Piece {
     limit: u64,
 }
 
-const PIECES: [Piece; 8] = [
+const PIECES: [Piece; 9] = [
     piece(
         "cookie",
         "session cookie found, decoded, MAC checked",
@@ -59,6 +59,7 @@ const PIECES: [Piece; 8] = [
     ),
     piece("render", "headers of one person, once per session", 7_200),
     piece("log", "metrics and access log line", 1_050),
+    piece("page", "a page that says what is wrong", 19_000),
 ];
 
 const fn piece(name: &'static str, what: &'static str, limit: u64) -> Piece {
@@ -144,6 +145,7 @@ pub fn repeat(options: &Repeat) -> Result<(), Failure> {
             bench.log_line(&reference);
             true
         }),
+        "page" => times(&|| bench.page()),
         other => Err(format!("there is no piece {other:?}")),
     }
 }

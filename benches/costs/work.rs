@@ -19,6 +19,7 @@ use vestibule::model::identity::{Groups, Identity, ProviderId};
 use vestibule::model::origin::Scheme;
 use vestibule::model::target::Target;
 use vestibule::model::tokens::TokenSet;
+use vestibule::page::{Action, ActionKind, Language, Pages, Problem};
 use vestibule::proxy::{CookieField, CookieFilter, Rewrite, Survey};
 use vestibule::route::{Found, Route, RouteTable};
 use vestibule::session::cookie::{self, SessionCookies};
@@ -65,6 +66,7 @@ pub struct Bench {
     ticket: Ticket,
     session: Session,
     telemetry: Telemetry,
+    pages: Pages,
     _folder: TempDir,
 }
 
@@ -192,6 +194,7 @@ impl Bench {
             ticket,
             session,
             telemetry: Telemetry::new(Some(log)),
+            pages: Pages::new(&config.pages, &config.server.prefix),
             config,
             _folder: folder,
         })
@@ -291,6 +294,29 @@ impl Bench {
     pub fn render(&self) -> impl Fn() -> bool + '_ {
         let injection = self.injection();
         move || injection.render(&self.session.identity, None).is_ok()
+    }
+
+    /// What somebody sees who may not pass.
+    pub fn page(&self) -> bool {
+        let page = self.pages.problem(
+            Language::English,
+            &Problem {
+                status: http::StatusCode::FORBIDDEN,
+                reason: "not_allowed",
+                reference: RequestRef(0x0123_4567_89ab_cdef).to_string(),
+                phase: None,
+                because: None,
+                next: vec![Action {
+                    label: ActionKind::SwitchAccount,
+                    href: format!("http://{AUTHORITY}/oauth2/sign_in"),
+                }],
+                retry_after: None,
+                since: None,
+                form_lost: false,
+                signed_in_as: Some("Ann Example".to_owned()),
+            },
+        );
+        page.status() == http::StatusCode::FORBIDDEN
     }
 
     pub fn reference(&self) -> String {

@@ -10,6 +10,7 @@ use super::{readiness, self_test, store};
 use crate::admin::{self, AdminState};
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
+use crate::base::offload::Offload;
 use crate::config::checked::{self, Config};
 use crate::gate::Gate;
 use crate::identity_headers::{Injection, ScrubList};
@@ -69,6 +70,7 @@ impl Gateway {
     /// work: logins, refreshes, store and provider connections.
     pub async fn start(config: &Config, clock: Clock) -> Result<Self, AppError> {
         let control = Handle::current();
+        let offload = Offload::to(control.clone());
         let access_log = config
             .log
             .access
@@ -172,6 +174,7 @@ impl Gateway {
         });
         let service = Service::new(server::Parts {
             clock: clock.clone(),
+            offload: offload.clone(),
             config: config.server.clone(),
             routes: RouteTable::compile(config),
             gate,
@@ -218,7 +221,7 @@ impl Gateway {
             })?;
         let tls = config.server.tls.as_ref();
         let tls = tls
-            .map(|files| Tls::load(files, &config.limits))
+            .map(|files| Tls::load(files, &config.limits, offload.clone()))
             .transpose()?;
         let bound = Listener::bind(&config.server.listen)?;
         let addresses = bound.local_addrs();

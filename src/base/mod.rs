@@ -1,5 +1,5 @@
 //! Tools that know nothing of the gateway: time, randomness, keys, seals,
-//! bodies, header names, certificates, blame.
+//! bodies, header names, certificates, blame, work on other threads.
 //!
 //! Must not know: any other module of this crate.
 
@@ -12,6 +12,7 @@ pub mod fault;
 pub mod header_names;
 pub mod key_ring;
 pub mod kill_point;
+pub mod offload;
 pub mod random;
 pub mod seal;
 pub mod secret_file;

@@ -21,6 +21,7 @@ use tokio_rustls::server::TlsStream;
 use crate::base::certificate;
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::fault::{Blame, Fault};
+use crate::base::offload::Offload;
 use crate::config::checked::{Limits, ServerTls};
 
 /// How soon a replaced certificate is used.
@@ -66,6 +67,7 @@ pub struct Tls {
     files: Arc<ServerTls>,
     places: Arc<Semaphore>,
     patience: Duration,
+    offload: Offload,
 }
 
 impl std::fmt::Debug for Tls {
@@ -81,8 +83,14 @@ pub(super) enum Agreed {
 }
 
 impl Tls {
-    /// Reads both files for the first time.
-    pub fn load(files: &ServerTls, limits: &Limits) -> Result<Self, CertificateError> {
+    /// Reads both files for the first time. Handshakes are worked off where
+    /// `offload` says, so that a burst of them keeps no worker from its
+    /// requests.
+    pub fn load(
+        files: &ServerTls,
+        limits: &Limits,
+        offload: Offload,
+    ) -> Result<Self, CertificateError> {
         let shown = Arc::new(Shown(ArcSwap::from_pointee(read(files)?)));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
@@ -101,6 +109,7 @@ impl Tls {
             files: Arc::new(files.clone()),
             places: Arc::new(Semaphore::new(limits.tls_handshakes)),
             patience: limits.tls_handshake_timeout,
+            offload,
         })
     }
 
@@ -180,14 +189,20 @@ impl Tls {
         })
     }
 
-    /// Waiting for a place counts as part of the handshake.
+    /// Waiting for a place counts as part of the handshake. The socket stays
+    /// with the caller's reactor, which wakes whoever waits for it.
     pub(super) async fn shake_hands(&self, stream: TcpStream) -> io::Result<Agreed> {
         let late = || io::Error::from(io::ErrorKind::TimedOut);
-        let work = async {
-            let _place = self.places.acquire().await.map_err(|_| late())?;
-            self.acceptor.accept(stream).await
+        let (acceptor, places) = (self.acceptor.clone(), self.places.clone());
+        let patience = self.patience;
+        let work = async move {
+            let shaken = async {
+                let _place = places.acquire().await.map_err(|_| late())?;
+                acceptor.accept(stream).await
+            };
+            timeout(patience, shaken).await.map_err(|_| late())?
         };
-        let stream = timeout(self.patience, work).await.map_err(|_| late())??;
+        let stream = self.offload.run(work).await?;
         let (_, session) = stream.get_ref();
         Ok(match session.alpn_protocol() == Some(H2) {
             true => Agreed::Http2(stream),

@@ -18,6 +18,12 @@ pub enum Entrance<'a> {
     HandOff(&'a SessionHost),
 }
 
+/// Whether somebody without a session is sent anywhere: only a navigation
+/// can follow.
+pub(super) fn leads_on(audience: Audience, redirect_allowed: bool) -> bool {
+    audience == Audience::Navigation && redirect_allowed
+}
+
 /// `redirect_allowed`: the lane does not insist on 401. `straight_on`: there
 /// is one provider and no page before it. `hand_off`: the host has sessions of
 /// its own, handed over from home.
@@ -28,13 +34,13 @@ pub fn entrance<'a>(
     public_host: bool,
     hand_off: Option<&'a SessionHost>,
 ) -> Entrance<'a> {
-    match (audience, redirect_allowed) {
-        (Audience::Navigation, true) if let Some(host) = hand_off => Entrance::HandOff(host),
-        (Audience::Navigation, true) if !straight_on => Entrance::SignInPage,
-        (Audience::Navigation, true) if !public_host => Entrance::Start,
-        (Audience::Navigation, true) => Entrance::Provider,
-        (Audience::Navigation, false) | (Audience::Form | Audience::Api, _) => {
-            Entrance::Unauthorized
-        }
+    if !leads_on(audience, redirect_allowed) {
+        return Entrance::Unauthorized;
+    }
+    match hand_off {
+        Some(host) => Entrance::HandOff(host),
+        None if !straight_on => Entrance::SignInPage,
+        None if !public_host => Entrance::Start,
+        None => Entrance::Provider,
     }
 }

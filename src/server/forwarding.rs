@@ -1,12 +1,11 @@
 //! What follows a decision: the permit goes to the proxy with the identity in
 //! headers, a refusal to the renderer.
 
-use http::{Response, StatusCode};
+use http::StatusCode;
 
 use super::pending::Pending;
-use super::render::{self, Manner, Trouble};
-use super::service::Inner;
-use crate::base::body::Body;
+use super::render::Trouble;
+use super::service::{Answer, Inner};
 use crate::base::fault::{Blame, Fault};
 use crate::gate::TellError;
 use crate::listener::{Connection, TunnelCloser};
@@ -34,10 +33,9 @@ impl Inner {
         &self,
         connection: &Connection,
         context: &RequestContext,
-        manner: Manner,
         pending: &mut Pending,
         admitted: Admitted<'_>,
-    ) -> Response<Body> {
+    ) -> Answer {
         let route = admitted.route;
         let equipment = &self.equipment[route.index];
         let identity = match &admitted.session {
@@ -46,7 +44,7 @@ impl Inner {
                 let injection = &equipment.injection;
                 match self.gate.tell(&route.config.id, injection, session).await {
                     Ok(ready) => Some(ready),
-                    Err(error) => return self.untold(context, manner, route, session, &error),
+                    Err(error) => return Err(self.untold(context, route, session, &error)),
                 }
             }
         };
@@ -67,7 +65,7 @@ impl Inner {
                 if let (Some(closer), Some(session)) = (closer, admitted.session) {
                     self.tunnel_guard.guard(session, closer);
                 }
-                response
+                Ok(response)
             }
             Err(error) => {
                 let (reason, detail) = (error.reason(), error.to_string());
@@ -89,7 +87,7 @@ impl Inner {
                 } else {
                     trouble
                 };
-                render::problem(&self.pages, manner, trouble)
+                Err(trouble.into())
             }
         }
     }
@@ -98,11 +96,10 @@ impl Inner {
     fn untold(
         &self,
         context: &RequestContext,
-        manner: Manner,
         route: &Route,
         session: &Session,
         error: &TellError,
-    ) -> Response<Body> {
+    ) -> Box<Trouble> {
         tracing::warn!(
             reference = %context.reference,
             route.name = route.config.id,
@@ -114,25 +111,24 @@ impl Inner {
         if matches!(error, TellError::Session(_) | TellError::AccessTokenEnded) {
             let trouble = Trouble::of(error.blame(), error.reason(), context.reference)
                 .action(ActionKind::TryAgain, self.here(context));
-            return render::problem(&self.pages, manner, trouble);
+            return trouble.into();
         }
-        self.refuse(context, manner, error.reason(), Some(session))
+        self.refusal(context, error.reason(), Some(session))
     }
 
     /// 403: signed in or not, this may not pass. Never a login loop.
-    pub(super) fn refuse(
+    pub(super) fn refusal(
         &self,
         context: &RequestContext,
-        manner: Manner,
         reason: &'static str,
         session: Option<&Session>,
-    ) -> Response<Body> {
+    ) -> Box<Trouble> {
         let mut trouble = Trouble::new(StatusCode::FORBIDDEN, reason, context.reference);
         if let Some(session) = session {
             trouble.signed_in_as = Some(super::endpoints::person(&session.identity));
             let switch = format!("{}/sign_in", self.own_url);
             trouble = trouble.action(ActionKind::SwitchAccount, switch);
         }
-        render::problem(&self.pages, manner, trouble)
+        trouble.into()
     }
 }

@@ -6,6 +6,7 @@
 //! Must not know: the demo, the command line, how parts are wired.
 
 mod address_limit;
+mod beside;
 mod changed_hands;
 mod context;
 mod cross_origin;

@@ -2,7 +2,7 @@
 //! access log, the header for admins, the shadow policy's opinion. None of it
 //! changes an answer, and all of it is off unless configured.
 
-use http::{HeaderMap, HeaderValue};
+use http::HeaderMap;
 
 use super::service::Inner;
 use super::shadow::Outcome;
@@ -16,7 +16,6 @@ use crate::model::target::Target;
 use crate::route::Route;
 
 impl Inner {
-    /// The value of the decision header, if this person may see it.
     /// `judged`: what the verdict is about; `context`: what was asked for.
     pub(super) fn observe(
         &self,
@@ -26,9 +25,9 @@ impl Inner {
         route: &Route,
         verdict: &Verdict,
         trail: &mut Trail<'_>,
-    ) -> Option<HeaderValue> {
+    ) {
         if !self.trace.is_on() && !self.log_decisions && self.shadow.is_none() {
-            return None;
+            return;
         }
         let id = &route.config.id;
         let lane = route.policy.lane(judged, headers);
@@ -36,12 +35,14 @@ impl Inner {
             trail.rule = Some(rule_word(&lane));
             trail.lane = Some(lane.lane().as_str());
         }
-        let (identity, outcome, decision, reason) = seen(verdict)?;
+        let Some((identity, outcome, decision, reason)) = seen(verdict) else {
+            return;
+        };
         if let Some(shadow) = &self.shadow {
             shadow.judge(context, headers, identity, id, outcome);
         }
         let person = identity.map(|identity| (identity, context.client_addr));
-        self.trace.of(person, id, &lane, decision, reason)
+        trail.trace = self.trace.of(person, id, &lane, decision, reason);
     }
 }
 

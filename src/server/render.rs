@@ -40,6 +40,8 @@ pub(super) struct Trouble {
     pub signed_in_as: Option<String>,
     /// Where an API caller can send a person to sign in.
     pub login_url: Option<String>,
+    /// The methods that would do (405).
+    pub allow: Option<&'static str>,
 }
 
 impl Trouble {
@@ -55,6 +57,15 @@ impl Trouble {
             since: None,
             signed_in_as: None,
             login_url: None,
+            allow: None,
+        }
+    }
+
+    pub(super) fn method(reference: impl ToString, allow: &'static str) -> Self {
+        let status = StatusCode::METHOD_NOT_ALLOWED;
+        Self {
+            allow: Some(allow),
+            ..Self::new(status, "method_not_allowed", reference)
         }
     }
 
@@ -111,6 +122,7 @@ pub(super) fn problem(pages: &Pages, manner: Manner, mut trouble: Trouble) -> Re
     if trouble.status == StatusCode::SERVICE_UNAVAILABLE {
         trouble.retry_after.get_or_insert(RETRY_AFTER_UNKNOWN);
     }
+    let (status, allow) = (trouble.status, trouble.allow);
     let mut response = match manner.audience {
         Audience::Navigation | Audience::Form => pages.problem(
             manner.language,
@@ -130,10 +142,14 @@ pub(super) fn problem(pages: &Pages, manner: Manner, mut trouble: Trouble) -> Re
         ),
         Audience::Api => json(&trouble),
     };
-    if trouble.status == StatusCode::UNAUTHORIZED {
+    if status == StatusCode::UNAUTHORIZED {
         response
             .headers_mut()
             .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if let Some(allow) = allow {
+        let allow = HeaderValue::from_static(allow);
+        response.headers_mut().insert(ALLOW, allow);
     }
     response.extensions_mut().insert(OwnAnswer);
     response
@@ -177,24 +193,6 @@ pub(super) fn data(body: &serde_json::Value) -> Response<Body> {
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response.extensions_mut().insert(OwnAnswer);
-    response
-}
-
-pub(super) fn method_not_allowed(
-    pages: &Pages,
-    manner: Manner,
-    reference: impl ToString,
-    allow: &'static str,
-) -> Response<Body> {
-    let trouble = Trouble::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "method_not_allowed",
-        reference,
-    );
-    let mut response = problem(pages, manner, trouble);
-    response
-        .headers_mut()
-        .insert(ALLOW, HeaderValue::from_static(allow));
     response
 }
 

@@ -16,7 +16,7 @@ use super::in_flight::InFlight;
 use super::look::{Look, Looked, LookedAt};
 use super::pending::Pending;
 use super::place::{Place, place};
-use super::render::{self, Trouble};
+use super::render::Trouble;
 use super::shadow::Shadow;
 use super::sign_in::cookie_fields;
 use super::trace::Trace;
@@ -26,6 +26,7 @@ use super::upgrade_origin;
 use crate::base::body::Body;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
+use crate::base::offload::Offload;
 use crate::config::checked;
 use crate::gate::{Cookies, Gate, Verdict};
 use crate::identity_headers::Injection;
@@ -47,6 +48,8 @@ use crate::telemetry::Telemetry;
 /// What the service is made of; `app` puts it together.
 pub struct Parts {
     pub clock: Clock,
+    /// Where pages are made and sign-ins begun.
+    pub offload: Offload,
     pub config: checked::Server,
     pub routes: RouteTable,
     pub gate: Gate,
@@ -82,8 +85,12 @@ pub struct Service {
     inner: Arc<Inner>,
 }
 
+/// `Err`: what is to be told instead, by page or in JSON.
+pub(super) type Answer = Result<Response<Body>, Box<Trouble>>;
+
 pub(super) struct Inner {
     pub(super) contexts: ContextMaker,
+    pub(super) offload: Offload,
     pub(super) routes: RouteTable,
     pub(super) gate: Gate,
     pub(super) login: Login,
@@ -129,6 +136,7 @@ impl Service {
         Self {
             inner: Arc::new(Inner {
                 contexts,
+                offload: parts.offload,
                 routes: parts.routes,
                 gate: parts.gate,
                 login: parts.login,
@@ -173,7 +181,7 @@ impl Handler for Service {
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send {
         let started = Instant::now();
-        let inner = &*self.inner;
+        let inner = &self.inner;
         let mut pending = Pending::new(request);
         async move {
             let request = pending.request();
@@ -183,18 +191,22 @@ impl Handler for Service {
             let look = Look::at(request.headers());
             let made = inner.contexts.make(connection, request, &look, reference);
             let looked = look.keep(connection);
-            let mut response = match &made {
+            let answer = match &made {
                 Ok(context) => {
                     inner
                         .answer(connection, context, &looked, &mut pending, &mut trail)
                         .await
                 }
-                Err(error) => {
-                    trail.decision = Some("malformed");
-                    trail.reason = Some(error.reason());
-                    inner.malformed(&looked, reference, error)
+                Err(error) => Err(malformed(reference, error, &mut trail)),
+            };
+            let mut response = match answer {
+                Ok(response) => response,
+                Err(trouble) => {
+                    let audience = made.as_ref().map_or(Audience::Api, |made| made.audience);
+                    inner.tell(looked.manner(audience), trouble).await
                 }
             };
+            inner.trace.mark(&mut response, trail.trace.take());
             if let Ok(context) = &made {
                 inner.share(context, &looked.asker, &mut response);
             }
@@ -214,57 +226,41 @@ impl Handler for Service {
 
 impl Inner {
     async fn answer<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         connection: &Connection,
         context: &RequestContext,
         looked: &Looked,
         pending: &mut Pending,
         trail: &mut Trail<'a>,
-    ) -> Response<Body> {
-        let manner = looked.manner(context.audience);
+    ) -> Answer {
+        let trouble = |status, reason| Trouble::new(status, reason, context.reference);
         let Some(_place) = self.in_flight.enter() else {
             trail.decision = Some("overloaded");
-            let trouble = Trouble::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "overloaded",
-                context.reference,
-            )
-            .retry_after(Some(Duration::from_secs(1)));
-            return render::problem(&self.pages, manner, trouble);
+            let soon = Some(Duration::from_secs(1));
+            let trouble = trouble(StatusCode::SERVICE_UNAVAILABLE, "overloaded");
+            return Err(trouble.retry_after(soon).into());
         };
         let route = match place(&self.routes, &self.prefix, &context.target) {
             Place::Route(route) => route,
             Place::Own(endpoint) => {
                 trail.decision = Some("own");
-                // What is rare lies on the heap: each connection has room for
-                // its largest request.
-                let (head, body) = pending.take();
-                let own = self.own(endpoint, context, manner, head, body);
-                return Box::pin(own).await;
+                let manner = looked.manner(context.audience);
+                return Ok(self.own_beside(endpoint, context, manner, pending).await);
             }
-            Place::Refused(error) => {
-                trail.decision = Some("malformed");
-                trail.reason = Some(error.reason());
-                return self.malformed(looked, context.reference, &error);
-            }
+            Place::Refused(error) => return Err(malformed(context.reference, &error, trail)),
             Place::UnknownHost => {
                 // The page that says so is to look like one.
                 if let Some(asset) = self.pages.asset(context.target.path()) {
                     trail.decision = Some("own");
-                    return asset;
+                    return Ok(asset);
                 }
                 trail.decision = Some("unknown_host");
-                let trouble = Trouble::new(
-                    StatusCode::MISDIRECTED_REQUEST,
-                    "unknown_host",
-                    context.reference,
-                );
-                return render::problem(&self.pages, manner, trouble);
+                let trouble = trouble(StatusCode::MISDIRECTED_REQUEST, "unknown_host");
+                return Err(trouble.into());
             }
             Place::NoRoute => {
                 trail.decision = Some("no_route");
-                let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
-                return render::problem(&self.pages, manner, trouble);
+                return Err(trouble(StatusCode::NOT_FOUND, "no_route").into());
             }
         };
         trail.route = Some(&route.config.id);
@@ -277,11 +273,7 @@ impl Inner {
                     prefixed = judged;
                     &*prefixed
                 }
-                Err(error) => {
-                    trail.decision = Some("malformed");
-                    trail.reason = Some(error.reason());
-                    return self.malformed(looked, context.reference, &error);
-                }
+                Err(error) => return Err(malformed(context.reference, &error, trail)),
             }
         };
         let fields;
@@ -298,27 +290,16 @@ impl Inner {
             .gate
             .admit(route, judged, pending.headers(), scope.as_deref(), cookies)
             .await;
-        let trace = self.observe(
-            context,
-            &judged.target,
-            pending.headers(),
-            route,
-            &verdict,
-            trail,
-        );
-        let mut response = match verdict {
+        let headers = pending.headers();
+        self.observe(context, &judged.target, headers, route, &verdict, trail);
+        match verdict {
             Verdict::Admitted { permit, session } => {
                 trail.lane = Some(permit.lane().as_str());
                 if let Err(wait) = self.within_open_limit(&permit, context) {
                     trail.decision = Some("limited");
                     trail.reason = Some("too_many_requests");
-                    let trouble = Trouble::new(
-                        StatusCode::TOO_MANY_REQUESTS,
-                        "too_many_requests",
-                        context.reference,
-                    )
-                    .retry_after(Some(wait));
-                    return render::problem(&self.pages, manner, trouble);
+                    let trouble = trouble(StatusCode::TOO_MANY_REQUESTS, "too_many_requests");
+                    return Err(trouble.retry_after(Some(wait)).into());
                 }
                 trail.decision = Some("permit");
                 trail.session = session.as_ref().map(|session| session.reference());
@@ -328,18 +309,13 @@ impl Inner {
                 {
                     trail.decision = Some("deny");
                     trail.reason = Some("upgrade_cross_site");
-                    let trouble = Trouble::new(
-                        StatusCode::FORBIDDEN,
-                        "upgrade_cross_site",
-                        context.reference,
-                    );
-                    return render::problem(&self.pages, manner, trouble);
+                    return Err(trouble(StatusCode::FORBIDDEN, "upgrade_cross_site").into());
                 }
                 if let Some(session) = &session
                     && let Some(response) =
                         self.changed_hands(context, route, session, pending.headers_mut())
                 {
-                    return response;
+                    return Ok(response);
                 }
                 // What changed hands lost some of its cookies just now.
                 let cookies = looked
@@ -352,8 +328,7 @@ impl Inner {
                     judged: &judged.target,
                     session,
                 };
-                self.forward(connection, context, manner, pending, request)
-                    .await
+                self.forward(connection, context, pending, request).await
             }
             Verdict::SignIn {
                 unauthenticated,
@@ -362,14 +337,15 @@ impl Inner {
                 trail.decision = Some("sign_in");
                 trail.reason = ended;
                 let allowed = unauthenticated == Unauthenticated::Auto;
-                let headers = pending.headers();
-                Box::pin(self.ask_to_sign_in(context, manner, headers, allowed, ended)).await
+                let manner = looked.manner(context.audience);
+                self.ask_beside(context, manner, pending, allowed, ended)
+                    .await
             }
             Verdict::Denied { reason, session } => {
                 trail.decision = Some("deny");
                 trail.reason = Some(reason.reason());
                 trail.session = session.as_ref().map(|session| session.reference());
-                self.refuse(context, manner, reason.reason(), session.as_ref())
+                Err(self.refusal(context, reason.reason(), session.as_ref()))
             }
             Verdict::Unavailable {
                 reason,
@@ -377,34 +353,12 @@ impl Inner {
             } => {
                 trail.decision = Some("unavailable");
                 trail.reason = Some(reason);
-                let trouble =
-                    Trouble::new(StatusCode::SERVICE_UNAVAILABLE, reason, context.reference)
-                        .retry_after(Some(retry_after))
-                        .action(ActionKind::TryAgain, self.here(context));
-                render::problem(&self.pages, manner, trouble)
+                let trouble = trouble(StatusCode::SERVICE_UNAVAILABLE, reason)
+                    .retry_after(Some(retry_after))
+                    .action(ActionKind::TryAgain, self.here(context));
+                Err(trouble.into())
             }
-        };
-        self.trace.mark(&mut response, trace);
-        response
-    }
-
-    fn malformed(
-        &self,
-        looked: &Looked,
-        reference: RequestRef,
-        error: &TargetError,
-    ) -> Response<Body> {
-        let manner = looked.manner(Audience::Api);
-        if *error == TargetError::Trace {
-            return render::method_not_allowed(
-                &self.pages,
-                manner,
-                reference,
-                "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
-            );
         }
-        let trouble = Trouble::new(StatusCode::BAD_REQUEST, error.reason(), reference);
-        render::problem(&self.pages, manner, trouble)
     }
 
     pub(super) fn is_public_host(&self, authority: &Authority) -> bool {
@@ -418,4 +372,15 @@ impl Inner {
             |asked| ReturnTo::check(asked, &self.return_to).as_str().to_owned(),
         )
     }
+}
+
+fn malformed(reference: RequestRef, error: &TargetError, trail: &mut Trail<'_>) -> Box<Trouble> {
+    trail.decision = Some("malformed");
+    trail.reason = Some(error.reason());
+    Box::new(match error {
+        TargetError::Trace => {
+            Trouble::method(reference, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")
+        }
+        _ => Trouble::new(StatusCode::BAD_REQUEST, error.reason(), reference),
+    })
 }

@@ -64,7 +64,6 @@ impl Inner {
         context: &RequestContext,
         manner: Manner,
         headers: &HeaderMap,
-        redirect_allowed: bool,
         ended: Option<&'static str>,
     ) -> Response<Body> {
         let return_to = self.here(context);
@@ -73,7 +72,7 @@ impl Inner {
         let hand_off = self.hand_off_host(context);
         let entrance = entrance(
             manner.audience,
-            redirect_allowed,
+            true,
             straight_on,
             public_host,
             hand_off.as_deref(),
@@ -103,17 +102,7 @@ impl Inner {
                 self.wish_for_session(headers, host, path, None)
             }
             Entrance::Unauthorized => {
-                let mut trouble = Trouble::new(
-                    StatusCode::UNAUTHORIZED,
-                    ended.unwrap_or("sign_in_required"),
-                    context.reference,
-                )
-                .action(ActionKind::SignIn, self.start_url(&return_to, None));
-                trouble.login_url = Some(match hand_off {
-                    Some(host) => format!("{}{}/start?rd=%2F", host.origin, self.prefix),
-                    None => self.start_url("/", None),
-                });
-                render::problem(&self.pages, manner, trouble)
+                render::problem(&self.pages, manner, *self.unauthorized(context, ended))
             }
             Entrance::SignInPage => {
                 let page = format!("{}/sign_in?rd={}", self.own_url, encode(&return_to));
@@ -132,6 +121,23 @@ impl Inner {
                 self.begin(context, manner, headers, beginning).await
             }
         }
+    }
+
+    /// 401, and no new state.
+    pub(super) fn unauthorized(
+        &self,
+        context: &RequestContext,
+        ended: Option<&'static str>,
+    ) -> Box<Trouble> {
+        let reason = ended.unwrap_or("sign_in_required");
+        let start = self.start_url(&self.here(context), None);
+        let mut trouble = Trouble::new(StatusCode::UNAUTHORIZED, reason, context.reference)
+            .action(ActionKind::SignIn, start);
+        trouble.login_url = Some(match self.hand_off_host(context) {
+            Some(host) => format!("{}{}/start?rd=%2F", host.origin, self.prefix),
+            None => self.start_url("/", None),
+        });
+        Box::new(trouble)
     }
 
     /// The provider that signed this browser in, where only the age of its

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use http::{Method, Response};
+use http::{HeaderValue, Method, Response};
 
 use super::service::Inner;
 use crate::base::body::Body;
@@ -12,7 +12,8 @@ use crate::model::context::{RequestContext, RequestRef};
 use crate::session::record::SessionReference;
 use crate::telemetry::RequestLine;
 
-/// What the access log wants to know about a request, filled on the way.
+/// What is told about a request besides its answer, filled on the way; by the
+/// access log unless said otherwise.
 #[derive(Default)]
 pub(super) struct Trail<'a> {
     pub(super) route: Option<&'a str>,
@@ -21,6 +22,8 @@ pub(super) struct Trail<'a> {
     pub(super) decision: Option<&'static str>,
     pub(super) reason: Option<&'static str>,
     pub(super) session: Option<SessionReference>,
+    /// The decision header for admins.
+    pub(super) trace: Option<HeaderValue>,
 }
 
 /// A request and what came of it.

@@ -5,23 +5,97 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use crate::harness::gateway::Gateway;
+use crate::harness::keep_alive::KeepAlive;
 use crate::harness::provider::User;
 use crate::harness::scene::Scene;
+use crate::harness::tls;
 
 const SIGN_INS: u32 = 5;
+/// Of what is quicker.
+const TIMES: usize = 300;
 
-/// What sign-ins cost the one worker, and the threads beside it.
-async fn cost_of_sign_ins(scene: &Scene) -> (Duration, Duration) {
-    let used = || {
-        let gateway = &scene.gateway;
-        (gateway.cpu_of("worker-"), gateway.cpu_of("control"))
-    };
+/// What `work` costs the one worker, and the threads beside it.
+async fn cost(gateway: &Gateway, work: impl Future<Output = ()>) -> (Duration, Duration) {
+    let used = || (gateway.cpu_of("worker-"), gateway.cpu_of("control"));
     let before = used();
-    for _ in 0..SIGN_INS {
-        scene.signed_in(User::ann()).await;
-    }
+    work.await;
     let after = used();
     ((after.0 - before.0), (after.1 - before.1))
+}
+
+async fn cost_of_sign_ins(scene: &Scene) -> (Duration, Duration) {
+    let work = async {
+        for _ in 0..SIGN_INS {
+            scene.signed_in(User::ann()).await;
+        }
+    };
+    cost(&scene.gateway, work).await
+}
+
+/// Of visits on one connection, each answered with `status`.
+async fn cost_of_visits(gateway: &Gateway, path: &str, status: u16) -> (Duration, Duration) {
+    let mut connection = KeepAlive::to(gateway);
+    let work = async {
+        for _ in 0..TIMES {
+            let (told, body) = connection.navigate(path).await.expect(path);
+            assert_eq!(told, status, "{path}: {body}");
+        }
+    };
+    cost(gateway, work).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sign_ins_and_pages_are_made_beside_the_workers() {
+    let scene = Scene::with("oidc-plain", |plan| {
+        let closed = "rules = [ { path = \"/closed\", lane = \"deny\" } ]\n";
+        plan.server("workers = 1\n").route(closed)
+    })
+    .await;
+    let gateway = &scene.gateway;
+    scene.signed_in(User::ann()).await;
+    // A few lines of JSON, made in place: what a request costs that needs
+    // nothing.
+    let mut connection = KeepAlive::to(gateway);
+    let work = async {
+        for _ in 0..TIMES {
+            let (told, body) = connection.get("/closed", "none").await.expect("an answer");
+            assert_eq!(told, 403, "{body}");
+        }
+    };
+    let (least, beside) = cost(gateway, work).await;
+    assert!(
+        beside * 10 < least,
+        "JSON goes far: {least:?}, beside it {beside:?}"
+    );
+    for (path, status) in [
+        ("/closed", 403),
+        ("/hello", 302),
+        ("/oauth2/start", 302),
+        ("/oauth2/sign_out", 200),
+    ] {
+        let (worker, beside) = cost_of_visits(gateway, path, status).await;
+        assert!(
+            worker * 5 < least * 8 && beside * 5 > least,
+            "{path}: {worker:?} on the worker, where {least:?} would do; beside it {beside:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_are_worked_off_beside_the_workers() {
+    let scene = Scene::with("oidc-plain", |plan| plan.tls().server("workers = 1\n")).await;
+    drop(tls::connect(&scene.gateway, "http/1.1").await);
+    let work = async {
+        for _ in 0..TIMES {
+            drop(tls::connect(&scene.gateway, "http/1.1").await);
+        }
+    };
+    let (worker, beside) = cost(&scene.gateway, work).await;
+    assert!(
+        worker < beside,
+        "a worker shakes hands: {worker:?}, beside it {beside:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,6 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::runtime::Handle;
 use tokio_rustls::TlsConnector;
 
 use super::*;
@@ -79,7 +80,7 @@ impl Rig {
             ..Limits::default()
         };
         change(&mut limits);
-        let tls = Tls::load(&files, &limits).unwrap();
+        let tls = Tls::load(&files, &limits, Offload::to(Handle::current())).unwrap();
         tokio::spawn(tls.clone().follow());
         let any = ListenAddr::Tcp("127.0.0.1:0".parse().unwrap());
         let bound = Listener::bind(&[any]).unwrap();

@@ -143,7 +143,7 @@ impl Inner {
         match authentication {
             Authentication::SignedIn { session, ticket } => Ok((session, ticket)),
             Authentication::Anonymous { ended } => Err(self
-                .ask_to_sign_in(context, manner, &head.headers, true, ended)
+                .ask_to_sign_in(context, manner, &head.headers, ended)
                 .await),
             Authentication::Unavailable {
                 reason,

@@ -121,12 +121,8 @@ impl Inner {
         head: &Head,
     ) -> Response<Body> {
         if !endpoint.takes(&head.method) {
-            return render::method_not_allowed(
-                &self.pages,
-                manner,
-                context.reference,
-                endpoint.allow(),
-            );
+            let trouble = Trouble::method(context.reference, endpoint.allow());
+            return render::problem(&self.pages, manner, trouble);
         }
         match endpoint {
             Endpoint::WhoAmI => self.who_am_i(context, manner, head).await,
@@ -137,14 +133,31 @@ impl Inner {
             Endpoint::Callback(id) => self.callback(context, manner, head, id.as_deref()).await,
             Endpoint::HandOff => self.hand_off(context, manner, head).await,
             Endpoint::SignOut => self.sign_out_by_get(context, manner, head).await,
-            Endpoint::Asset => self
-                .pages
-                .asset(context.target.path())
+            // Only a POST gets as far as back-channel logout, and goes
+            // another way.
+            Endpoint::Asset
+            | Endpoint::Ping
+            | Endpoint::Robots
+            | Endpoint::BackChannelLogout
+            | Endpoint::Unknown => self
+                .at_hand(&endpoint, context, &head.method)
                 .unwrap_or_else(|| self.not_found(context, manner)),
-            Endpoint::Ping => text("OK\n"),
-            Endpoint::Robots => text("User-agent: *\nDisallow: /\n"),
-            // Only a POST gets this far, and goes another way.
-            Endpoint::BackChannelLogout | Endpoint::Unknown => self.not_found(context, manner),
+        }
+    }
+
+    /// What was made at the start, so that there is nothing to work off.
+    pub(super) fn at_hand(
+        &self,
+        endpoint: &Endpoint,
+        context: &RequestContext,
+        method: &Method,
+    ) -> Option<Response<Body>> {
+        match endpoint {
+            _ if !endpoint.takes(method) => None,
+            Endpoint::Asset => self.pages.asset(context.target.path()),
+            Endpoint::Ping => Some(text("OK\n")),
+            Endpoint::Robots => Some(text("User-agent: *\nDisallow: /\n")),
+            _ => None,
         }
     }
 

@@ -53,6 +53,17 @@ impl KeepAlive {
         self.ask(request.expect("request")).await
     }
 
+    /// What somebody without a session gets who goes there: status and body.
+    pub async fn navigate(&mut self, path: &str) -> Result<(u16, String), String> {
+        let request = Request::builder()
+            .uri(path)
+            .header("host", &self.authority)
+            .header("accept", "text/html")
+            .header("sec-fetch-mode", "navigate")
+            .body(Full::default());
+        self.ask(request.expect("request")).await
+    }
+
     /// Presses the button of our own sign-out form.
     pub async fn sign_out(&mut self, origin: &str, cookie: &str) -> Result<(u16, String), String> {
         let request = Request::builder()
