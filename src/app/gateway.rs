@@ -163,7 +163,7 @@ impl Gateway {
                 "{}{}/sign_out",
                 config.server.public_url, config.server.prefix
             ),
-            control: control.clone(),
+            offload: offload.clone(),
         };
         let equipment = config.routes.iter().enumerate().map(|(upstream, route)| {
             let injection = Injection::compile(route, config.providers.len() > 1);

@@ -6,14 +6,14 @@ use std::future::Future;
 use std::panic;
 
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// Where such work is done. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Offload(Handle);
 
 /// Nobody waits any longer: the work ends where it stands, as it would if it
-/// were awaited in place. What must not end so is spawned, not offloaded.
+/// were awaited in place.
 struct EndsWithItsWaiter(AbortHandle);
 
 impl Drop for EndsWithItsWaiter {
@@ -36,14 +36,28 @@ impl Offload {
     {
         let task = self.0.spawn(work);
         let _ends = EndsWithItsWaiter(task.abort_handle());
-        match task.await {
-            Ok(result) => result,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => panic::resume_unwind(panic),
-                // That runtime is gone, and with it the process.
-                Err(_) => std::future::pending().await,
-            },
-        }
+        result(task).await
+    }
+
+    /// As [`Offload::run`], for what must come to its end even if nobody
+    /// waits for it any longer. Begins with the first poll.
+    pub async fn finish<T, F>(&self, work: F) -> T
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        result(self.0.spawn(work)).await
+    }
+}
+
+async fn result<T>(task: JoinHandle<T>) -> T {
+    match task.await {
+        Ok(result) => result,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => panic::resume_unwind(panic),
+            // That runtime is gone, and with it the process.
+            Err(_) => std::future::pending().await,
+        },
     }
 }
 
@@ -80,14 +94,34 @@ mod tests {
         assert_eq!(name.as_deref(), Some("beside"));
     }
 
+    struct Ended(Arc<Notify>);
+
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+
+    #[test]
+    fn work_comes_to_its_end_where_it_must() {
+        let (_runtime, offload) = beside();
+        here().block_on(async {
+            let (go_on, ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let (goes_on, guard) = (go_on.clone(), ended.clone());
+            let work = offload.finish(async move {
+                goes_on.notified().await;
+                guard.notify_one();
+            });
+            assert!(Box::pin(work).now_or_never().is_none());
+            go_on.notify_one();
+            tokio::time::timeout(Duration::from_secs(10), ended.notified())
+                .await
+                .expect("the work ended early");
+        });
+    }
+
     #[test]
     fn work_ends_when_nobody_waits_for_it() {
-        struct Ended(Arc<Notify>);
-        impl Drop for Ended {
-            fn drop(&mut self) {
-                self.0.notify_one();
-            }
-        }
         let (_runtime, offload) = beside();
         here().block_on(async {
             let ended = Arc::new(Notify::new());

@@ -34,7 +34,7 @@ use crate::listener::{Connection, Handler};
 use crate::login::Login;
 use crate::logout::{BackChannel, Logout};
 use crate::model::access::Unauthenticated;
-use crate::model::context::{Audience, RequestContext, RequestRef};
+use crate::model::context::{RequestContext, RequestRef};
 use crate::model::identity::ProviderId;
 use crate::model::origin::{Authority, Origin};
 use crate::model::target::TargetError;
@@ -190,6 +190,10 @@ impl Handler for Service {
             let mut trail = Trail::default();
             let look = Look::at(request.headers());
             let made = inner.contexts.make(connection, request, &look, reference);
+            let audience = match &made {
+                Ok(context) => context.audience,
+                Err(_) => look.audience(&method),
+            };
             let looked = look.keep(connection);
             let answer = match &made {
                 Ok(context) => {
@@ -201,10 +205,7 @@ impl Handler for Service {
             };
             let mut response = match answer {
                 Ok(response) => response,
-                Err(trouble) => {
-                    let audience = made.as_ref().map_or(Audience::Api, |made| made.audience);
-                    inner.tell(looked.manner(audience), trouble).await
-                }
+                Err(trouble) => inner.tell(looked.manner(audience), trouble).await,
             };
             inner.trace.mark(&mut response, trail.trace.take());
             if let Ok(context) = &made {

@@ -13,8 +13,10 @@ use vestibule::policy::Decision;
 use vestibule::route::{Found, RouteTable};
 
 use crate::harness::gateway::Plan;
+use crate::harness::keep_alive::KeepAlive;
 use crate::harness::part;
 use crate::harness::provider::Provider;
+use crate::harness::scene::Scene;
 
 const ORDINARY: u64 = 20_000;
 const LONG: u64 = 1_000_000;
@@ -451,4 +453,24 @@ async fn sec_path_07_only_the_open_folder_opens() {
         is_at_or_below(reading, "/public") && matches!(case.method, "GET" | "HEAD")
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_damaged_link_is_a_page_for_people_and_json_for_scripts() {
+    let scene = Scene::start().await;
+    for (path, reason) in [
+        ("/a%2Fb", "path_encoded_slash"),
+        ("/a%00b", "path_nul"),
+        ("/a%zzb", "path_bad_escape"),
+    ] {
+        let mut line = KeepAlive::to(&scene.gateway);
+        let (status, page) = line.navigate(path).await.expect("an answer");
+        assert_eq!(status, 400, "{page}");
+        assert!(page.starts_with("<!doctype html>"), "{page}");
+        assert!(page.contains(reason), "{page}");
+        let (status, told) = line.get(path, "none").await.expect("an answer");
+        assert_eq!(status, 400, "{told}");
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        assert_eq!(told["reason"], reason);
+    }
 }

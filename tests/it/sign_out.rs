@@ -1,10 +1,13 @@
 //! Signing out ends the session where it is kept, not only the cookie.
 
+use std::time::Duration;
+
 use crate::harness::browser::Browser;
 use crate::harness::part::{self, Part};
-use crate::harness::provider::{Endpoint, User};
+use crate::harness::provider::{Endpoint, Provider, User};
 use crate::harness::redis::Redis;
 use crate::harness::scene::Scene;
+use crate::harness::until;
 
 async fn alive(scene: &Scene, browser: &Browser) -> bool {
     browser
@@ -77,6 +80,35 @@ async fn sec_ses_18_dead_on_every_replica_and_after_a_restart_of_redis() {
         (answer.status == 401).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn sec_ses_18_a_browser_that_leaves_at_once_is_signed_out_everywhere() {
+    let name = "sec_ses_18_a_browser_that_leaves_at_once_is_signed_out_everywhere";
+    if !part::have(name, &[Part::Redis]) {
+        return;
+    }
+    let redis = Redis::start().await;
+    let provider = Provider::start("oidc-plain").await;
+    provider.set(|script| script.revocation = true);
+    let scene = Scene::with_provider(provider, |plan| plan.redis(&redis.lines())).await;
+    let second = scene.gateway.plan().replica().start().await;
+    let ann = scene.signed_in(User::ann()).await;
+    let thief = ann.twin();
+    thief.detour(&scene.gateway.authority(), second.address());
+    assert!(alive(&scene, &ann).await && alive(&scene, &thief).await);
+    redis.stall();
+    let short = Duration::from_millis(200);
+    let answered = tokio::time::timeout(short, press_sign_out(&scene, &ann)).await;
+    assert!(answered.is_err(), "answered before the store was told");
+    // The gateway sees that the browser has gone before the store goes on.
+    tokio::time::sleep(short).await;
+    redis.go_on();
+    until::holds("the tokens are revoked", || {
+        scene.provider.count(Endpoint::Revocation) > 0
+    })
+    .await;
+    assert!(!alive(&scene, &thief).await);
 }
 
 #[tokio::test]
