@@ -87,8 +87,9 @@ async fn run(case: Case) {
     // What the gateway says reaches the test a moment after its answer.
     let line = until::some(&format!("row {row} is logged"), || async {
         let log = scene.gateway.log();
-        let line = log.lines().find(|line| line.contains("refresh failed"));
-        line.map(str::to_owned)
+        let line = log.lines().find(|line| line.contains("refresh failed"))?;
+        let alerted = case.alert.is_none() || log.contains("\"alert\":");
+        alerted.then(|| line.to_owned())
     })
     .await;
     let log = scene.gateway.log();

@@ -1,8 +1,8 @@
 //! A child process whose output is kept and which never outlives its test.
 
-use std::io::{BufRead, BufReader, Read};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -12,21 +12,22 @@ use super::until;
 pub struct Process {
     name: String,
     child: Child,
-    log: Arc<Mutex<String>>,
+    /// Not a pipe: what it has written can be read at once.
+    log: File,
 }
 
 impl Process {
     /// Starts `command`; both of its output streams go into one log.
     pub fn spawn(name: &str, command: &mut Command) -> Self {
-        let mut child = command
+        let log = tempfile::tempfile().expect("a file for its log");
+        // Both share one place in the file, so neither writes over the other.
+        let stream = || Stdio::from(log.try_clone().expect("the file of its log"));
+        let child = command
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(stream())
+            .stderr(stream())
             .spawn()
             .unwrap_or_else(|error| panic!("{name} does not start: {error}"));
-        let log = Arc::new(Mutex::new(String::new()));
-        gather(child.stdout.take().expect("piped"), Arc::clone(&log));
-        gather(child.stderr.take().expect("piped"), Arc::clone(&log));
         Self {
             name: name.to_owned(),
             child,
@@ -36,7 +37,11 @@ impl Process {
 
     /// All that it has printed so far.
     pub fn log(&self) -> String {
-        self.log.lock().expect("log").clone()
+        let length = self.log.metadata().expect("its log").len();
+        let mut bytes = vec![0; usize::try_from(length).expect("a small log")];
+        // What is there stays there: nothing is ever cut off.
+        self.log.read_exact_at(&mut bytes, 0).expect("its log");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits for a line that contains `needle` and gives that line.
@@ -154,20 +159,4 @@ impl Drop for Process {
             println!("---- {} said ----\n{}", self.name, &log[from..]);
         }
     }
-}
-
-fn gather(stream: impl Read + Send + 'static, log: Arc<Mutex<String>>) {
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(stream);
-        let mut line = Vec::new();
-        while reader
-            .read_until(b'\n', &mut line)
-            .is_ok_and(|read| read > 0)
-        {
-            log.lock()
-                .expect("log")
-                .push_str(&String::from_utf8_lossy(&line));
-            line.clear();
-        }
-    });
 }
