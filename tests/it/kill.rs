@@ -48,8 +48,16 @@ async fn row_1_1_killed_gateway_and_row_1_9_killed_redis() {
     unharmed(&scene, &ann).await;
 
     redis.kill();
-    let answer = ann.fetch("GET", &scene.gateway.url("/x"), &[]).await;
-    assert_eq!(answer.status, 503, "closed while it cannot be known");
+    // A moment passes until the gateway has seen that its connection ended.
+    let killed = tokio::time::Instant::now();
+    let answer = until::some("closed while it cannot be known", || async {
+        let answer = ann.fetch("GET", &scene.gateway.url("/x"), &[]).await;
+        (answer.status != 200).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    let noticed = killed.elapsed();
+    assert!(noticed < Duration::from_secs(3), "{noticed:?}");
     assert_ne!(answer.header("retry-after"), "");
     redis.restart().await;
     until::some("it recovers by itself", || async {
