@@ -1,5 +1,7 @@
 //! `kill -9` of the gateway and of its store loses nobody's session.
 
+use std::time::Duration;
+
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Endpoint, User};
 use crate::harness::redis::Redis;
