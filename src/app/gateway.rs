@@ -63,6 +63,7 @@ pub struct Gateway {
     end_admin: watch::Sender<bool>,
     addresses: Vec<LocalAddr>,
     sessions: Arc<Sessions>,
+    offload: Offload,
 }
 
 impl Gateway {
@@ -221,7 +222,14 @@ impl Gateway {
             })?;
         let tls = config.server.tls.as_ref();
         let tls = tls
-            .map(|files| Tls::load(files, &config.limits, offload.clone()))
+            .map(|files| {
+                // As many threads as workers, and nobody else's: a flood of
+                // newcomers stands neither before requests nor before the
+                // store's answers.
+                let threads = Offload::to_threads("handshakes", config.server.workers);
+                let threads = threads.map_err(ListenError::Workers)?;
+                Ok::<_, AppError>(Tls::load(files, &config.limits, threads)?)
+            })
             .transpose()?;
         let bound = Listener::bind(&config.server.listen)?;
         let addresses = bound.local_addrs();
@@ -290,6 +298,7 @@ impl Gateway {
             end_admin,
             addresses,
             sessions,
+            offload,
         })
     }
 
@@ -307,11 +316,12 @@ impl Gateway {
         self.admin.drain();
         self.running.drain().await;
         // A refresh under way has spent a token: its commit is worth a wait,
-        // and so is what the store was not told yet.
+        // and so is what the store was not told yet, and a sign-out whose
+        // browser did not wait.
         let patience = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
-        while self.refresher.under_way() + self.sessions.unsettled() > 0
-            && tokio::time::Instant::now() < patience
-        {
+        let unfinished =
+            || self.refresher.under_way() + self.sessions.unsettled() + self.offload.unfinished();
+        while unfinished() > 0 && tokio::time::Instant::now() < patience {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         // The last entries of histories; nobody is worse off without them.

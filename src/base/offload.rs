@@ -3,17 +3,37 @@
 //! awaits the result.
 
 use std::future::Future;
+use std::io;
 use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{AbortHandle, JoinHandle};
 
 /// Where such work is done. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Offload(Handle);
+pub struct Offload {
+    runtime: Handle,
+    unfinished: Arc<AtomicUsize>,
+    /// Those that end with this value.
+    _threads: Option<Arc<Threads>>,
+}
 
-/// Nobody waits any longer: the work ends where it stands, as it would if it
-/// were awaited in place.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // Dropped in place it would wait, which no worker may.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Nobody waits any longer: the work ends at its next await, as it would if
+/// it were awaited in place.
 struct EndsWithItsWaiter(AbortHandle);
 
 impl Drop for EndsWithItsWaiter {
@@ -22,9 +42,44 @@ impl Drop for EndsWithItsWaiter {
     }
 }
 
+/// Counts work that must come to its end, until it has.
+struct Unfinished(Arc<AtomicUsize>);
+
+impl Unfinished {
+    fn of(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl Offload {
-    pub const fn to(runtime: Handle) -> Self {
-        Self(runtime)
+    pub fn to(runtime: Handle) -> Self {
+        Self {
+            runtime,
+            unfinished: Arc::default(),
+            _threads: None,
+        }
+    }
+
+    /// To threads of its own, so that work which comes in floods stands
+    /// before nobody else's. They end with the last clone.
+    pub fn to_threads(name: &str, count: usize) -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(count.max(1))
+            .thread_name(name)
+            .enable_all()
+            .build()?;
+        Ok(Self {
+            runtime: runtime.handle().clone(),
+            unfinished: Arc::default(),
+            _threads: Some(Arc::new(Threads(Some(runtime)))),
+        })
     }
 
     /// Two changes of threads, some ten microseconds: not for what takes
@@ -34,7 +89,7 @@ impl Offload {
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        let task = self.0.spawn(work);
+        let task = self.runtime.spawn(work);
         let _ends = EndsWithItsWaiter(task.abort_handle());
         result(task).await
     }
@@ -46,7 +101,33 @@ impl Offload {
         F: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        result(self.0.spawn(work)).await
+        result(self.counted(work)).await
+    }
+
+    /// As [`Offload::finish`], with nobody who waits from the beginning.
+    pub fn detach<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.counted(work);
+    }
+
+    fn counted<T, F>(&self, work: F) -> JoinHandle<T>
+    where
+        F: Future<Output = T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let unfinished = Unfinished::of(&self.unfinished);
+        self.runtime.spawn(async move {
+            let _unfinished = unfinished;
+            work.await
+        })
+    }
+
+    /// How much of [`Offload::finish`] and [`Offload::detach`] has not come
+    /// to its end: of this value and its clones.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished.load(Ordering::Relaxed)
     }
 }
 
@@ -67,19 +148,12 @@ mod tests {
     use std::time::Duration;
 
     use futures_util::FutureExt;
-    use tokio::runtime::{Builder, Runtime};
     use tokio::sync::Notify;
 
     use super::*;
 
-    fn beside() -> (Runtime, Offload) {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("beside")
-            .build()
-            .unwrap();
-        let offload = Offload::to(runtime.handle().clone());
-        (runtime, offload)
+    fn beside() -> Offload {
+        Offload::to_threads("beside", 1).unwrap()
     }
 
     fn here() -> Runtime {
@@ -88,7 +162,7 @@ mod tests {
 
     #[test]
     fn work_is_done_on_the_other_runtime() {
-        let (_runtime, offload) = beside();
+        let offload = beside();
         let name = async { std::thread::current().name().map(str::to_owned) };
         let name = here().block_on(offload.run(name));
         assert_eq!(name.as_deref(), Some("beside"));
@@ -104,7 +178,7 @@ mod tests {
 
     #[test]
     fn work_comes_to_its_end_where_it_must() {
-        let (_runtime, offload) = beside();
+        let offload = beside();
         here().block_on(async {
             let (go_on, ended) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
             let (goes_on, guard) = (go_on.clone(), ended.clone());
@@ -113,6 +187,7 @@ mod tests {
                 guard.notify_one();
             });
             assert!(Box::pin(work).now_or_never().is_none());
+            assert_eq!(offload.unfinished(), 1);
             go_on.notify_one();
             tokio::time::timeout(Duration::from_secs(10), ended.notified())
                 .await
@@ -122,7 +197,7 @@ mod tests {
 
     #[test]
     fn work_ends_when_nobody_waits_for_it() {
-        let (_runtime, offload) = beside();
+        let offload = beside();
         here().block_on(async {
             let ended = Arc::new(Notify::new());
             let guard = Ended(ended.clone());
@@ -137,9 +212,17 @@ mod tests {
         });
     }
 
+    #[tokio::test]
+    async fn its_threads_may_end_in_a_task() {
+        let offload = beside();
+        drop(offload.clone());
+        offload.run(async {}).await;
+        drop(offload);
+    }
+
     #[test]
     fn a_panic_is_one_of_whoever_waits() {
-        let (_runtime, offload) = beside();
+        let offload = beside();
         let waits = offload.run(async { panic!("of the work") });
         let caught: Result<(), _> = here().block_on(panic::AssertUnwindSafe(waits).catch_unwind());
         assert!(caught.is_err());

@@ -59,12 +59,9 @@ pub(super) fn serve(sources: &Sources) -> ExitCode {
     code
 }
 
-/// As many threads as processors: a rush of handshakes or sign-ins may want
-/// them all. Two at least, so that a long step keeps nobody else waiting.
 pub(super) fn control_runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(processors.max(2))
+        .worker_threads(2)
         .thread_name("control")
         .enable_all()
         .build()

@@ -32,7 +32,8 @@ pub(super) struct RawServer {
     return_to_hosts: Option<Vec<String>>,
     /// Our own certificate, for listening with TLS on every TCP address.
     tls: Option<RawServerTls>,
-    /// Worker threads; 0 is one per core.
+    /// Worker threads; 0 is one per core. With `server.tls` as many again shake
+    /// hands, and two more serve store, providers and pages.
     workers: Option<u32>,
     /// How requests are spread over threads.
     runtime: Option<RawRuntime>,

@@ -14,7 +14,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -194,13 +194,13 @@ impl Tls {
     pub(super) async fn shake_hands(&self, stream: TcpStream) -> io::Result<Agreed> {
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         let (acceptor, places) = (self.acceptor.clone(), self.places.clone());
-        let patience = self.patience;
+        let end = Instant::now() + self.patience;
         let work = async move {
             let shaken = async {
                 let _place = places.acquire().await.map_err(|_| late())?;
                 acceptor.accept(stream).await
             };
-            timeout(patience, shaken).await.map_err(|_| late())?
+            timeout_at(end, shaken).await.map_err(|_| late())?
         };
         let stream = self.offload.run(work).await?;
         let (_, session) = stream.get_ref();

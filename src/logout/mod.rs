@@ -40,14 +40,15 @@ pub struct Logout {
     pub clock: Clock,
     /// `{public_url}{prefix}/sign_out`: registered at the provider.
     pub post_logout_redirect_uri: String,
+    /// Has tokens revoked while nobody waits.
     pub offload: Offload,
 }
 
 impl Logout {
     /// Ends the session here and in the store, or here until the store can be
-    /// told, and has its tokens revoked, which nobody waits for: all of it also
-    /// for a browser that leaves at once. Then says where the browser can end
-    /// its session at the provider, if the provider announces such a place.
+    /// told, and has its tokens revoked, which nobody waits for; then says
+    /// where the browser can end its session at the provider, if the provider
+    /// announces such a place. Whoever asks lets it come to its end.
     pub async fn end(
         &self,
         session: &Session,
@@ -56,28 +57,21 @@ impl Logout {
         // Read before the record ends: the hint is sealed in it.
         let tokens = session.tokens().ok();
         let id_token = tokens.as_ref().and_then(|tokens| tokens.id_token.clone());
-        let provider = self.providers.get(&session.identity.provider);
-        let ending = {
-            let (sessions, session) = (Arc::clone(&self.sessions), session.clone());
-            let provider = provider.map(Arc::clone);
-            async move {
-                let reach = sessions.sign_out(&session).await?;
-                tracing::info!(
-                    session.reference = session.id.reference(),
-                    provider.id = %session.identity.provider,
-                    everywhere = reach == Reach::Everywhere,
-                    "signed out"
-                );
-                if let (Some(provider), Some(tokens)) = (provider, tokens) {
-                    tokio::spawn(async move { provider.revoke(&tokens).await });
-                }
-                Ok::<_, SessionError>(())
-            }
-        };
-        self.offload.finish(ending).await?;
-        let Some(provider) = provider else {
+        let reach = self.sessions.sign_out(session).await?;
+        tracing::info!(
+            session.reference = session.id.reference(),
+            provider.id = %session.identity.provider,
+            everywhere = reach == Reach::Everywhere,
+            "signed out"
+        );
+        let Some(provider) = self.providers.get(&session.identity.provider) else {
             return Ok(None);
         };
+        if let Some(tokens) = tokens {
+            let provider = Arc::clone(provider);
+            self.offload
+                .detach(async move { provider.revoke(&tokens).await });
+        }
         let state = self.seal_state(return_to);
         Ok(provider
             .end_session_url(

@@ -3,8 +3,9 @@
 //! endpoints, and pages. Workers carry on with requests meanwhile.
 //!
 //! Not what takes less than the way there: problems told in JSON, and what
-//! was made at the start. Where nobody waits any longer the work ends, so what
-//! must come to its end (`login/exchange`, `logout`) sees to that itself.
+//! was made at the start. Where nobody waits any longer the work ends, unless
+//! it ends sessions; the exchange of a code sees to that itself
+//! (`login/exchange`).
 
 use std::future::{Future, ready};
 use std::pin::Pin;
@@ -32,14 +33,20 @@ impl Inner {
         context: &RequestContext,
         manner: Manner,
         pending: &mut Pending,
-    ) -> Work<'a, Response<Body>> {
+    ) -> Work<'a, Answer> {
         let (head, body) = pending.take();
-        if let Some(response) = self.at_hand(&endpoint, context, &head.method) {
-            return Box::pin(ready(response));
+        if let Some(answer) = self.at_hand(&endpoint, context, &head.method) {
+            return Box::pin(ready(answer));
         }
         let (inner, context) = (Arc::clone(self), context.clone());
-        let work = async move { inner.own(endpoint, &context, manner, head, body).await };
-        Box::pin(self.offload.run(work))
+        let ends_sessions = endpoint.ends_sessions();
+        let work = async move { Ok(inner.own(endpoint, &context, manner, head, body).await) };
+        if ends_sessions {
+            // Whoever closes the browser at once has signed out all the same.
+            Box::pin(self.offload.finish(work))
+        } else {
+            Box::pin(self.offload.run(work))
+        }
     }
 
     /// Somebody without a session came to a session lane.
@@ -57,12 +64,14 @@ impl Inner {
         let (head, body) = pending.take();
         let (inner, context) = (Arc::clone(self), context.clone());
         let work = async move {
-            // Nobody reads it; hyper learns so when the answer is there.
-            let _body = body;
             let headers = &head.headers;
             Ok(inner.ask_to_sign_in(&context, manner, headers, ended).await)
         };
-        Box::pin(self.offload.run(work))
+        Box::pin(async move {
+            // Nobody reads it; hyper learns so when the answer is there.
+            let _body = body;
+            self.offload.run(work).await
+        })
     }
 
     pub(super) fn tell<'a>(
@@ -71,10 +80,14 @@ impl Inner {
         trouble: Box<Trouble>,
     ) -> Work<'a, Response<Body>> {
         if manner.audience == Audience::Api {
-            return Box::pin(ready(render::problem(&self.pages, manner, *trouble)));
+            return Box::pin(ready(self.problem(manner, *trouble)));
         }
         let inner = Arc::clone(self);
-        let work = async move { render::problem(&inner.pages, manner, *trouble) };
+        let work = async move { inner.problem(manner, *trouble) };
         Box::pin(self.offload.run(work))
+    }
+
+    pub(super) fn problem(&self, manner: Manner, trouble: Trouble) -> Response<Body> {
+        render::problem(&self.pages, manner, trouble)
     }
 }

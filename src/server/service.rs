@@ -195,7 +195,9 @@ impl Handler for Service {
                 Err(_) => look.audience(&method),
             };
             let looked = look.keep(connection);
+            let place = inner.in_flight.enter();
             let answer = match &made {
+                _ if place.is_none() => Err(overloaded(reference, &mut trail)),
                 Ok(context) => {
                     inner
                         .answer(connection, context, &looked, &mut pending, &mut trail)
@@ -203,10 +205,14 @@ impl Handler for Service {
                 }
                 Err(error) => Err(malformed(reference, error, &mut trail)),
             };
+            let manner = looked.manner(audience);
             let mut response = match answer {
                 Ok(response) => response,
-                Err(trouble) => inner.tell(looked.manner(audience), trouble).await,
+                // In place: what waits elsewhere is what there is too much of.
+                Err(trouble) if place.is_none() => inner.problem(manner, *trouble),
+                Err(trouble) => inner.tell(manner, trouble).await,
             };
+            drop(place);
             inner.trace.mark(&mut response, trail.trace.take());
             if let Ok(context) = &made {
                 inner.share(context, &looked.asker, &mut response);
@@ -235,18 +241,12 @@ impl Inner {
         trail: &mut Trail<'a>,
     ) -> Answer {
         let trouble = |status, reason| Trouble::new(status, reason, context.reference);
-        let Some(_place) = self.in_flight.enter() else {
-            trail.decision = Some("overloaded");
-            let soon = Some(Duration::from_secs(1));
-            let trouble = trouble(StatusCode::SERVICE_UNAVAILABLE, "overloaded");
-            return Err(trouble.retry_after(soon).into());
-        };
         let route = match place(&self.routes, &self.prefix, &context.target) {
             Place::Route(route) => route,
             Place::Own(endpoint) => {
                 trail.decision = Some("own");
                 let manner = looked.manner(context.audience);
-                return Ok(self.own_beside(endpoint, context, manner, pending).await);
+                return self.own_beside(endpoint, context, manner, pending).await;
             }
             Place::Refused(error) => return Err(malformed(context.reference, &error, trail)),
             Place::UnknownHost => {
@@ -310,6 +310,8 @@ impl Inner {
                 {
                     trail.decision = Some("deny");
                     trail.reason = Some("upgrade_cross_site");
+                    // Of the policy, which permitted.
+                    trail.trace = None;
                     return Err(trouble(StatusCode::FORBIDDEN, "upgrade_cross_site").into());
                 }
                 if let Some(session) = &session
@@ -373,6 +375,12 @@ impl Inner {
             |asked| ReturnTo::check(asked, &self.return_to).as_str().to_owned(),
         )
     }
+}
+
+fn overloaded(reference: RequestRef, trail: &mut Trail<'_>) -> Box<Trouble> {
+    trail.decision = Some("overloaded");
+    let trouble = Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", reference);
+    Box::new(trouble.retry_after(Some(Duration::from_secs(1))))
 }
 
 fn malformed(reference: RequestRef, error: &TargetError, trail: &mut Trail<'_>) -> Box<Trouble> {

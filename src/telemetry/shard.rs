@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// More threads than this share places, which is slower and still right.
-const PLACES: usize = 16;
+const PLACES: usize = 64;
 
 /// A value in [`PLACES`] copies, each behind a lock of its own that only its
 /// threads and the reader take.

@@ -470,6 +470,17 @@ async fn only_admins_see_how_it_was_decided() {
             assert_eq!(answer.header(header), "", "{path}");
         }
     }
+    // Refused by something else than the policy, which permitted.
+    let foreign = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("origin", "https://evil.test"),
+    ];
+    let url = scene.gateway.url("/x");
+    let refused = ann.fetch("GET", &url, &foreign).await;
+    assert_eq!((refused.status.as_u16(), refused.header(header)), (403, ""));
     scene
         .provider
         .set(|script| script.user = User::ann().with("email", "ann@else.test".into()));

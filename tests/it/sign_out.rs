@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::harness::browser::Browser;
 use crate::harness::part::{self, Part};
-use crate::harness::provider::{Endpoint, Provider, User};
+use crate::harness::provider::{Endpoint, Fault, Provider, User};
 use crate::harness::redis::Redis;
 use crate::harness::scene::Scene;
 use crate::harness::until;
@@ -94,21 +96,47 @@ async fn sec_ses_18_a_browser_that_leaves_at_once_is_signed_out_everywhere() {
     let scene = Scene::with_provider(provider, |plan| plan.redis(&redis.lines())).await;
     let second = scene.gateway.plan().replica().start().await;
     let ann = scene.signed_in(User::ann()).await;
-    let thief = ann.twin();
-    thief.detour(&scene.gateway.authority(), second.address());
-    assert!(alive(&scene, &ann).await && alive(&scene, &thief).await);
-    redis.stall();
-    let short = Duration::from_millis(200);
-    let answered = tokio::time::timeout(short, press_sign_out(&scene, &ann)).await;
-    assert!(answered.is_err(), "answered before the store was told");
-    // The gateway sees that the browser has gone before the store goes on.
-    tokio::time::sleep(short).await;
-    redis.go_on();
-    until::holds("the tokens are revoked", || {
-        scene.provider.count(Endpoint::Revocation) > 0
-    })
-    .await;
-    assert!(!alive(&scene, &thief).await);
+    let bob = scene.signed_in(User::bob()).await;
+    // He signs out where his session was not read yet.
+    bob.detour(&scene.gateway.authority(), second.address());
+    assert!(alive(&scene, &ann).await);
+    for (times, person) in [(1, &ann), (2, &bob)] {
+        let thief = person.twin();
+        if times == 1 {
+            thief.detour(&scene.gateway.authority(), second.address());
+        }
+        redis.stall();
+        let short = Duration::from_millis(200);
+        let answered = tokio::time::timeout(short, press_sign_out(&scene, person)).await;
+        assert!(answered.is_err(), "answered before the store was told");
+        // The gateway sees that the browser has gone before the store goes on.
+        tokio::time::sleep(short).await;
+        redis.go_on();
+        until::holds("the tokens are revoked", || {
+            scene.provider.count(Endpoint::Revocation) == times
+        })
+        .await;
+        assert!(!alive(&scene, &thief).await);
+    }
+}
+
+#[tokio::test]
+async fn sec_ses_18_a_gateway_that_stops_has_the_tokens_revoked_first() {
+    let provider = Provider::start("oidc-plain").await;
+    provider.set(|script| script.revocation = true);
+    let mut scene = Scene::with_provider(provider, |plan| plan).await;
+    let ann = scene.signed_in(User::ann()).await;
+    let slow = Duration::from_millis(1500);
+    scene
+        .provider
+        .fail(Endpoint::Revocation, [Fault::DelayAnswer(slow)]);
+    press_sign_out(&scene, &ann).await;
+    let begin = Instant::now();
+    scene.gateway.signal("TERM");
+    assert!(scene.gateway.ended().await.success());
+    let took = begin.elapsed();
+    assert!(took > slow / 2, "ended within {took:?}");
+    assert_eq!(scene.provider.count(Endpoint::Revocation), 1);
 }
 
 #[tokio::test]

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::net::TcpListener;
 
-use crate::harness::gateway::Gateway;
+use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::keep_alive::KeepAlive;
-use crate::harness::provider::User;
+use crate::harness::provider::{Provider, User};
 use crate::harness::scene::Scene;
-use crate::harness::tls;
+use crate::harness::{tls, until, wire};
 
 const SIGN_INS: u32 = 5;
 /// Of what is quicker.
@@ -82,6 +83,39 @@ async fn sign_ins_and_pages_are_made_beside_the_workers() {
     }
 }
 
+/// The refusal of what is too much must not wait for what there is too much of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_beyond_the_limit_are_refused_in_place() {
+    let provider = Provider::start("oidc-plain").await;
+    let application = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let upstream = application.local_addr().expect("its address");
+    let route = format!(
+        "[route.app]\nupstream = \"http://{upstream}\"\n\
+         rules = [ {{ path = \"/*\", lane = \"public\" }} ]\n"
+    );
+    let gateway = Plan::bare(&provider.issuer)
+        .server("workers = 1\n")
+        .limits("in_flight = 1\n")
+        .route(&route)
+        .start()
+        .await;
+    let mut waits = KeepAlive::to(&gateway);
+    let waits = tokio::spawn(async move { waits.navigate("/slow").await });
+    let (_never_answered, _) = application.accept().await.expect("a request");
+    let (worker, beside) = cost_of_visits(&gateway, "/x", 503).await;
+    assert!(
+        beside * 10 < worker,
+        "{worker:?} on the worker, beside it {beside:?}"
+    );
+    waits.abort();
+    // Its place is free again.
+    let nowhere = gateway.own("/nothing");
+    until::some("a place", || async {
+        (wire::get(&nowhere).await.status == 404).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn handshakes_are_worked_off_beside_the_workers() {
     let scene = Scene::with("oidc-plain", |plan| plan.tls().server("workers = 1\n")).await;
@@ -91,10 +125,13 @@ async fn handshakes_are_worked_off_beside_the_workers() {
             drop(tls::connect(&scene.gateway, "http/1.1").await);
         }
     };
-    let (worker, beside) = cost(&scene.gateway, work).await;
+    let used = || scene.gateway.cpu_of("handshakes");
+    let before = used();
+    let (worker, control) = cost(&scene.gateway, work).await;
+    let beside = used() - before;
     assert!(
-        worker < beside,
-        "a worker shakes hands: {worker:?}, beside it {beside:?}"
+        worker < beside && control * 10 < beside,
+        "a worker shakes hands, or who serves the store: {worker:?}, {control:?}, beside {beside:?}"
     );
 }
 

@@ -15,7 +15,7 @@ use http::{Method, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::render::{self, Manner, Trouble};
-use super::service::Inner;
+use super::service::{Answer, Inner};
 use crate::base::body::Body;
 use crate::model::context::RequestContext;
 
@@ -78,6 +78,11 @@ impl Endpoint {
         matches!(self, Self::Session | Self::UserInfo)
     }
 
+    /// Signing out, also to sign in as somebody else.
+    pub(super) fn ends_sessions(&self) -> bool {
+        matches!(self, Self::SignOut | Self::SignIn)
+    }
+
     fn allow(&self) -> &'static str {
         match self {
             Self::SignIn | Self::SignOut => "GET, HEAD, POST",
@@ -120,10 +125,6 @@ impl Inner {
         manner: Manner,
         head: &Head,
     ) -> Response<Body> {
-        if !endpoint.takes(&head.method) {
-            let trouble = Trouble::method(context.reference, endpoint.allow());
-            return render::problem(&self.pages, manner, trouble);
-        }
         match endpoint {
             Endpoint::WhoAmI => self.who_am_i(context, manner, head).await,
             Endpoint::UserInfo => self.user_info(context, manner, head).await,
@@ -133,38 +134,47 @@ impl Inner {
             Endpoint::Callback(id) => self.callback(context, manner, head, id.as_deref()).await,
             Endpoint::HandOff => self.hand_off(context, manner, head).await,
             Endpoint::SignOut => self.sign_out_by_get(context, manner, head).await,
-            // Only a POST gets as far as back-channel logout, and goes
-            // another way.
+            // Answered before, or only to a POST, which goes another way.
             Endpoint::Asset
             | Endpoint::Ping
             | Endpoint::Robots
             | Endpoint::BackChannelLogout
-            | Endpoint::Unknown => self
-                .at_hand(&endpoint, context, &head.method)
-                .unwrap_or_else(|| self.not_found(context, manner)),
+            | Endpoint::Unknown => self.not_found(context, manner),
         }
     }
 
-    /// What was made at the start, so that there is nothing to work off.
+    fn not_found(&self, context: &RequestContext, manner: Manner) -> Response<Body> {
+        self.problem(manner, not_found(context))
+    }
+
+    /// Where there is nothing to work off: what was made at the start, what
+    /// is not there, and methods that will not do.
     pub(super) fn at_hand(
         &self,
         endpoint: &Endpoint,
         context: &RequestContext,
         method: &Method,
-    ) -> Option<Response<Body>> {
+    ) -> Option<Answer> {
         match endpoint {
-            _ if !endpoint.takes(method) => None,
-            Endpoint::Asset => self.pages.asset(context.target.path()),
-            Endpoint::Ping => Some(text("OK\n")),
-            Endpoint::Robots => Some(text("User-agent: *\nDisallow: /\n")),
+            _ if !endpoint.takes(method) => {
+                Some(Err(
+                    Trouble::method(context.reference, endpoint.allow()).into()
+                ))
+            }
+            Endpoint::Asset => {
+                let asset = self.pages.asset(context.target.path());
+                Some(asset.ok_or_else(|| not_found(context).into()))
+            }
+            Endpoint::Ping => Some(Ok(text("OK\n"))),
+            Endpoint::Robots => Some(Ok(text("User-agent: *\nDisallow: /\n"))),
+            Endpoint::Unknown => Some(Err(not_found(context).into())),
             _ => None,
         }
     }
+}
 
-    fn not_found(&self, context: &RequestContext, manner: Manner) -> Response<Body> {
-        let trouble = Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference);
-        render::problem(&self.pages, manner, trouble)
-    }
+fn not_found(context: &RequestContext) -> Trouble {
+    Trouble::new(StatusCode::NOT_FOUND, "no_route", context.reference)
 }
 
 fn text(body: &'static str) -> Response<Body> {
