@@ -181,7 +181,7 @@ impl Gate {
                 }
                 continue;
             }
-            match self.sessions.find(&ticket).await {
+            match self.sessions.find_beside(&ticket).await {
                 Ok(Found::Live(session)) => {
                     self.bridging.store(false, Ordering::Relaxed);
                     return Authentication::SignedIn { session, ticket };

@@ -16,6 +16,7 @@ use super::ticket::Ticket;
 use super::vault::TicketRecord;
 use crate::base::clock::Timestamp;
 use crate::base::fault::Fault;
+use crate::base::offload::Offload;
 use crate::telemetry::SessionCacheFigures;
 
 const MOST_BYTES: u64 = 256 * 1024 * 1024;
@@ -36,7 +37,7 @@ pub(super) type Outcome = Result<Found, SessionError>;
 pub(super) struct Hot {
     pub(super) cache: Arc<HotCache<Session, Outcome>>,
     max_stale: Duration,
-    control: Handle,
+    offload: Offload,
 }
 
 /// What is known of a ticket without asking anybody.
@@ -65,7 +66,7 @@ impl Entry for Session {
 impl Sessions {
     /// Keeps sessions that were read, as long as the store tells of changes;
     /// and those that were true at most `max_stale` ago for
-    /// [`Sessions::last_read`]. Readings that age are repeated on `control`.
+    /// [`Sessions::last_read`]. Readings for requests are done on `control`.
     #[must_use]
     pub fn caching(self, max_stale: Duration, control: Handle) -> Self {
         let bounds = Bounds {
@@ -88,7 +89,7 @@ impl Sessions {
         self.hot = Some(Hot {
             cache,
             max_stale,
-            control,
+            offload: Offload::to(control),
         });
         self
     }
@@ -114,6 +115,29 @@ impl Sessions {
         }
     }
 
+    /// As [`Sessions::find`], for requests: what the store answers has to be
+    /// opened and parsed, which takes milliseconds with thousands of groups,
+    /// and workers have other things to do.
+    pub async fn find_beside(self: &Arc<Self>, ticket: &Ticket) -> Outcome {
+        let Some(hot) = &self.hot else {
+            return self.find(ticket).await;
+        };
+        if let Some(found) = self.found(hot, &Key::of(ticket)) {
+            return Ok(found);
+        }
+        let (sessions, ticket) = (Arc::clone(self), ticket.clone());
+        let reading = async move { sessions.find(&ticket).await };
+        hot.offload.run(reading).await
+    }
+
+    fn found(&self, hot: &Hot, key: &Key) -> Option<Found> {
+        let now = Instant::now();
+        if let Some(hit) = hot.cache.get(key, now) {
+            return Some(self.judged(hit.value));
+        }
+        hot.cache.gone(key, now).map(Found::Ended)
+    }
+
     /// The session that a ticket leads to, or why there is none.
     pub async fn find(&self, ticket: &Ticket) -> Result<Found, SessionError> {
         let (_, name) = self.key_and_name(ticket)?;
@@ -122,12 +146,8 @@ impl Sessions {
         };
         let key = Key::of(ticket);
         loop {
-            let now = Instant::now();
-            if let Some(hit) = hot.cache.get(&key, now) {
-                return Ok(self.judged(hit.value));
-            }
-            if let Some(ending) = hot.cache.gone(&key, now) {
-                return Ok(Found::Ended(ending));
+            if let Some(found) = self.found(hot, &key) {
+                return Ok(found);
             }
             match hot.cache.board(key, name) {
                 Boarding::Pilot(pilot) => return self.fly(ticket, pilot).await,
@@ -190,7 +210,7 @@ impl Sessions {
             return;
         }
         let (sessions, ticket) = (Arc::clone(self), ticket.clone());
-        hot.control.spawn(async move {
+        hot.offload.detach(async move {
             let Some(hot) = &sessions.hot else { return };
             if let Ok((_, name)) = sessions.key_and_name(&ticket)
                 && let Boarding::Pilot(pilot) = hot.cache.board(key, name)

@@ -83,6 +83,35 @@ async fn sign_ins_and_pages_are_made_beside_the_workers() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_answers_is_read_beside_the_workers() {
+    // The application is told nothing of the groups.
+    let mut scene = Scene::with("claims-in-userinfo", |plan| {
+        plan.server("workers = 1\n").route("identity = \"none\"\n")
+    })
+    .await;
+    let groups: Vec<String> = (0..2_000).map(|n| format!("a group number {n}")).collect();
+    let mut people = Vec::new();
+    for _ in 0..SIGN_INS {
+        let ann = User::ann().with("groups", json!(groups));
+        people.push(scene.signed_in(ann).await);
+    }
+    scene.gateway.restart().await;
+    let url = scene.gateway.url("/x");
+    let visits = || async {
+        for person in &people {
+            assert_eq!(person.fetch("GET", &url, &[]).await.status, 200);
+        }
+    };
+    let first = cost(&scene.gateway, visits()).await;
+    let (known, _) = cost(&scene.gateway, visits()).await;
+    let (worker, beside) = (first.0.saturating_sub(known), first.1);
+    assert!(
+        worker * 2 < beside,
+        "a worker reads sessions: {worker:?}, beside it {beside:?}"
+    );
+}
+
 /// The refusal of what is too much must not wait for what there is too much of.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_beyond_the_limit_are_refused_in_place() {
