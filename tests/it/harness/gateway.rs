@@ -446,7 +446,7 @@ impl Gateway {
         self.process.peak_memory()
     }
 
-    /// The memory that it has in use, in bytes (Linux).
+    /// The memory that it asked for and has in use, in bytes (Linux).
     pub fn memory(&self) -> usize {
         self.process.memory()
     }

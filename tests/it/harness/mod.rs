@@ -12,6 +12,7 @@ pub mod cookie_jar;
 pub mod disk;
 pub mod echo;
 pub mod gateway;
+pub mod http2_frames;
 pub mod keep_alive;
 pub mod mirror;
 pub mod node_provider;

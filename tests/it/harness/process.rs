@@ -88,9 +88,10 @@ impl Process {
         self.memory_as("VmHWM:")
     }
 
-    /// The memory that it has in use, in bytes (Linux).
+    /// The memory that it asked for and has in use, in bytes (Linux). The
+    /// pages of its own program, which come as they are needed, are not in it.
     pub fn memory(&self) -> usize {
-        self.memory_as("VmRSS:")
+        self.memory_as("RssAnon:")
     }
 
     fn memory_as(&self, word: &str) -> usize {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
@@ -11,6 +12,28 @@ use super::gateway::Gateway;
 
 /// Offers `protocol` and nothing else.
 pub async fn connect(gateway: &Gateway, protocol: &str) -> TlsStream<TcpStream> {
+    let config = config(gateway, protocol);
+    let stream = TcpStream::connect(gateway.address()).await.expect("tcp");
+    tokio_rustls::TlsConnector::from(Arc::new(config))
+        .connect(name(), stream)
+        .await
+        .expect("TLS")
+}
+
+/// The first words of a handshake, for those who never come to its end.
+pub fn hello(gateway: &Gateway, protocol: &str) -> Vec<u8> {
+    let config = Arc::new(config(gateway, protocol));
+    let mut client = ClientConnection::new(config, name()).expect("a client");
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).expect("into memory");
+    bytes
+}
+
+fn name() -> ServerName<'static> {
+    ServerName::try_from("app.localhost").expect("name")
+}
+
+fn config(gateway: &Gateway, protocol: &str) -> ClientConfig {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in
         CertificateDer::pem_file_iter(gateway.plan().certificate()).expect("certificate")
@@ -18,16 +41,11 @@ pub async fn connect(gateway: &Gateway, protocol: &str) -> TlsStream<TcpStream> 
         roots.add(certificate.expect("PEM")).expect("an anchor");
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![protocol.into()];
-    let stream = TcpStream::connect(gateway.address()).await.expect("tcp");
-    let name = ServerName::try_from("app.localhost").expect("name");
-    tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .expect("TLS")
+    config
 }
