@@ -96,6 +96,14 @@ class Gateway:
     def public(self, name):
         return Peer(name, self.process, self.ports, path="/public")
 
+    def metric(self, name):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        found = re.search(rf"^{name} (\S+)$", text, re.M)
+        if not found:
+            raise Failed(f"{self.name} tells no {name}")
+        return int(float(found.group(1)))
+
     def neighbour(self):
         """The configuration of one more replica."""
         with open(self.config) as file:

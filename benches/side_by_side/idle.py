@@ -55,7 +55,8 @@ def measure(peer, way):
             connection = _connect(peer, way, number)
             held.append(connection)
             _ask(connection, request)
-        time.sleep(1)
+        # The last ones have been idle for long enough by then, too.
+        time.sleep(4)
         after = resident_kib(peer.process)
         # They must still be there, or their memory was not measured.
         for connection in held[:: max(1, wanted // 100)]:

@@ -9,7 +9,9 @@ LOOKS = {
     "syscalls": [
         ("nginx", "h1"), ("haproxy", "h1"), ("envoy", "h1"), ("public", "h1"), ("signed-in", "h1"),
         ("redis", "h1"), ("tls", "tls"), ("envoy-oauth2", "h1"), ("apache-shm", "h1"),
+        ("apache-redis", "h1"),
     ],
+    # Of those that callgrind can follow: one thread at a time.
     "instructions": [
         ("nginx", "h1"), ("haproxy", "h1"), ("public", "h1"), ("signed-in", "h1"),
     ],

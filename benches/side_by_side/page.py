@@ -40,7 +40,8 @@ def _looks(results):
         kinds = (
             ("one session, known", "one"),
             (f"{number(many['count'], 0)} sessions in turn, the first request of each", "first"),
-            (f"{number(many['count'], 0)} sessions in turn, known", "known"),
+            (f"{number(many['count'], 0)} sessions in turn, of which the gateway holds {number(many['held'], 0)}", "again"),
+            (f"{number(many['known_count'], 0)} sessions in turn, known", "known"),
         )
         rows = [
             [title, number(many[kind]["cpu_us"]), number(many[kind]["redis_us"]),
@@ -50,12 +51,16 @@ def _looks(results):
         text = table(["CPU per request, Redis", "µs", "+ in Redis µs", "commands to Redis", "requests"], rows)
         text += (
             f"\n\nA session takes {number(many['redis_bytes_each'], 0)} bytes in Redis, all of its records "
-            f"together, and {number(many['held_bytes_each'], 0)} bytes in the gateway while it is known."
+            f"together, and {number(many['held_bytes_each'], 0)} bytes in the gateway while it is known. "
+            "The gateway holds 256 MiB of them and reads the others when they are asked for."
         )
         found.append(("Many sessions", text))
     if memory := once.get("memory"):
         rows = [[_name(key), number(kib / 1024)] for key, kib in memory.items() if kib]
-        found.append(("Memory after all this load", table(["process tree (PSS)", "MiB"], rows)))
+        found.append(("Memory after all this load", table(["process tree (PSS)", "MiB"], rows) + (
+            "\n\nProcesses of one program share its pages, and each has its part: so the gateways, of which "
+            "several run here, seem smaller than a fresh one by itself."
+        )))
     return found
 
 

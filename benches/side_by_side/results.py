@@ -60,6 +60,11 @@ class Results:
         ratios = self._pairs(shape, peer, other, field, lambda a, b: a / b)
         return statistics.median(ratios) if ratios else None
 
+    def spread(self, shape, peer, other, field="cpu_us"):
+        """The least and the greatest of the ratios of each round."""
+        ratios = self._pairs(shape, peer, other, field, lambda a, b: a / b)
+        return (min(ratios), max(ratios)) if ratios else None
+
     def ratio_of_least(self, shape, peer, other, field="cpu_us"):
         ours, theirs = self.least(shape, peer, field), self.least(shape, other, field)
         return ours / theirs if ours and theirs else None

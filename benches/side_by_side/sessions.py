@@ -6,6 +6,8 @@ from .accounting import resident_kib
 from .process import Failed, output, say
 
 COUNT = 100_000
+# Of these, so many that all of them find room in the gateway.
+KNOWN = 40_000
 
 # Each request another cookie, beginning at a place; the rest of the request
 # is one piece of text.
@@ -41,7 +43,7 @@ def measure(lineup, planter, seconds, count=COUNT):
     peer = lineup.get("redis")
     if not peer:
         raise Failed(lineup.left_out["redis"])
-    cookies = f"{lineup.folder}/cookies.txt"
+    cookies, few = f"{lineup.folder}/cookies.txt", f"{lineup.folder}/cookies-known.txt"
 
     def run(script=None, length=seconds):
         sample = load.measure(
@@ -55,10 +57,12 @@ def measure(lineup, planter, seconds, count=COUNT):
     stored, held = peer.helper.memory(), resident_kib(peer.process)
     say(f"  planting {count} sessions")
     command = [planter, peer.gateway.neighbour(), lineup.provider.issuer, str(count)]
-    with open(cookies, "w") as file:
-        file.write("\n".join(
-            line for line in output(command, seconds=900).splitlines() if line.startswith("vestibule=")
-        ) + "\n")
+    planted = [
+        line for line in output(command, seconds=900).splitlines() if line.startswith("vestibule=")
+    ]
+    for name, lines in ((cookies, planted), (few, planted[:KNOWN])):
+        with open(name, "w") as file:
+            file.write("\n".join(lines) + "\n")
     stored = peer.helper.memory() - stored
     first = run(_script(peer, lineup.place, cookies, 0))
     if first.requests > count:
@@ -67,10 +71,17 @@ def measure(lineup, planter, seconds, count=COUNT):
     while seen < count:
         seen += run(_script(peer, lineup.place, cookies, seen), 3).requests
     held = resident_kib(peer.process) - held
-    known = run(_script(peer, lineup.place, cookies, 0))
+    entries = peer.gateway.metric("vestibule_session_cache_entries")
+    again = run(_script(peer, lineup.place, cookies, 0))
+    passed = 0
+    while passed < 2 * KNOWN:
+        passed += run(_script(peer, lineup.place, few, passed), 3).requests
+    known = run(_script(peer, lineup.place, few, passed))
+    if known.redis_commands > 0.01:
+        raise Failed(f"{known.redis_commands} commands per request of {KNOWN} sessions that should be known")
     return {
-        "count": count,
-        "one": vars(one), "first": vars(first), "known": vars(known),
+        "count": count, "held": entries, "known_count": KNOWN,
+        "one": vars(one), "first": vars(first), "again": vars(again), "known": vars(known),
         "redis_bytes_each": round(stored / count),
-        "held_bytes_each": round(held * 1024 / count),
+        "held_bytes_each": round(held * 1024 / entries),
     }

@@ -16,6 +16,25 @@ def _thousand(value):
     return value and value / 1000
 
 
+def _times_cheaper_spread(results, ours, theirs):
+    spread = results.spread("h1-1k", ours, theirs)
+    return spread and (1 / spread[1], 1 / spread[0])
+
+
+def spreads(results):
+    """By what `measured` calls it: the least and the greatest of the rounds."""
+    spread = results.spread
+    return {
+        "HTTP/1.1, 1 KiB: CPU time ÷ bare nginx": spread("h1-1k", "signed-in", "nginx"),
+        "TLS, HTTP/1.1, 1 KiB: CPU time ÷ nginx with TLS": spread("tls-1k", "tls", "nginx"),
+        "64 KiB: CPU time ÷ bare HAProxy": spread("h1-64k", "signed-in", "haproxy"),
+        "64 KiB: CPU time ÷ bare nginx": spread("h1-64k", "signed-in", "nginx"),
+        "HTTP/2: CPU time ÷ nginx": spread("h2-1k", "tls", "nginx"),
+        "cheaper than Envoy with OAuth2": _times_cheaper_spread(results, "signed-in", "envoy-oauth2"),
+        "cheaper than mod_auth_openidc, both with Redis": _times_cheaper_spread(results, "redis", "apache-redis"),
+    }
+
+
 def measured(results):
     """(what, must, aim, unit, whether less is better, value)"""
     ratio = results.ratio
@@ -52,7 +71,7 @@ def verdict(value, must, aim, less):
 
 
 def targets(results):
-    rows = []
+    rows, rounds = [], spreads(results)
     for what, must, aim, unit, less, value in measured(results):
         sign = "≤" if less else "≥"
         digits = 1 if unit in (" KiB", "k", "×") else 2
@@ -61,6 +80,7 @@ def targets(results):
             "–" if must is None else f"{sign} {must}{unit}",
             "–" if aim is None else f"{sign} {aim}{unit}",
             number(value, digits) + (unit if value is not None else ""),
+            " to ".join(number(end, digits) for end in rounds.get(what) or ()) or "–",
             verdict(value, must, aim, less),
         ])
-    return table(["", "must", "aim", "measured", ""], rows)
+    return table(["", "must", "aim", "measured", "of single rounds", ""], rows)
