@@ -1,7 +1,7 @@
 //! The way of one request to its upstream and of the answer back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::sender::Unanswered;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::error::ProxyError;
 use super::hop_by_hop;
 use super::line::Line;
-use super::pool::Watch;
+use super::pool::{Sent, Watch};
 use super::request_body::{BodyWatch, WatchedBody};
 use super::request_head::{NO_LENGTH, Rewrite};
 use super::survey::{Field, Survey};
@@ -262,10 +262,11 @@ impl Proxy {
             body: None,
             repeatable: false,
             alone: true,
+            since: None,
         };
         // Never on a connection that was used before: there would be no
         // second try.
-        let (line, answer) = target.pool.send_fresh(request, watch).await?;
+        let Sent { line, answer, .. } = target.pool.send_fresh(request, watch).await?;
         let mut answer = answer.map_err(|error| failed(error, &line, None))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let response = answer;
@@ -294,34 +295,40 @@ async fn exchange(
     request: Request<Body>,
     body: Option<&Arc<BodyWatch>>,
 ) -> Result<Answered, ProxyError> {
-    let watch = Watch {
+    let mut watch = Watch {
         patience: target.patience,
         body,
         repeatable: body.is_none() && request.method().is_idempotent(),
         alone: false,
+        since: None,
     };
-    let sent = target.pool.send_pooled(request, watch);
-    let request = match sent {
-        Err(request) => request,
-        Ok(sent) => match sent.answer.await {
-            Ok(response) => {
-                let line = sent.line;
-                return Ok(Answered { response, line });
-            }
-            Err(mut error) => match (error.take_request(), sent.copy) {
-                (Some(request), _) => request,
-                (None, copy) => {
-                    let copy = copy.filter(|_| !timed_out(&error, &sent.line));
-                    match copy {
-                        Some(request) => request,
-                        None => return Err(failed(error, &sent.line, body)),
-                    }
-                }
-            },
+    // To make a connection is rare, and its room would be kept for every one.
+    let first = match target.pool.send_pooled(request, watch) {
+        Ok(sent) => Sent {
+            line: sent.line,
+            answer: sent.answer.await,
+            copy: sent.copy,
+            fresh: sent.fresh,
         },
+        Err(request) => Box::pin(target.pool.send_fresh(request, watch)).await?,
     };
-    // Rare, and its room would be kept for every connection.
-    let (line, answer) = Box::pin(target.pool.send_fresh(request, watch)).await?;
+    let line = first.line;
+    let mut error = match first.answer {
+        Ok(response) => return Ok(Answered { response, line }),
+        Err(error) => error,
+    };
+    let request = match error.take_request() {
+        _ if first.fresh => None,
+        Some(request) => Some(request),
+        None => first.copy.filter(|_| !timed_out(&error, &line)),
+    };
+    let Some(request) = request else {
+        return Err(failed(error, &line, body));
+    };
+    if target.pool.is_multiplexed() && line.has_ended() {
+        watch.since = Some(Instant::now());
+    }
+    let Sent { line, answer, .. } = Box::pin(target.pool.send_fresh(request, watch)).await?;
     match answer {
         Ok(response) => Ok(Answered { response, line }),
         Err(error) => Err(failed(error, &line, body)),

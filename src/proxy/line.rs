@@ -11,8 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 
 use super::connect::Stream;
@@ -46,6 +45,8 @@ pub(super) struct Line {
     /// How long the head of the response may take, in sweeps.
     patience: AtomicU32,
     timed_out: AtomicBool,
+    /// Its socket has said so; whoever drives it may not have heard yet.
+    ended: AtomicBool,
     /// The request body of the exchange under way, if it has one.
     body: Mutex<Option<Arc<BodyWatch>>>,
     /// Who ends it: the task that drives it, if it has one of its own; else
@@ -101,6 +102,15 @@ impl Line {
     /// Whether the sweep ended it because the response did not come.
     pub(super) fn timed_out(&self) -> bool {
         self.timed_out.load(Relaxed)
+    }
+
+    /// Whether the other end is gone, as far as the socket knows.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
+    fn ended(&self) {
+        self.ended.store(true, Relaxed);
     }
 
     pub(super) fn started(&self, abort: AbortHandle) {
@@ -168,38 +178,42 @@ impl Line {
 
 /// The socket of an upstream, seen by its [`Line`].
 pub(super) struct UpstreamIo {
-    inner: TokioIo<Stream>,
+    inner: Stream,
     line: Arc<Line>,
 }
 
 impl UpstreamIo {
-    pub(super) fn new(stream: Stream, line: Arc<Line>) -> Self {
-        Self {
-            inner: TokioIo::new(stream),
-            line,
-        }
+    pub(super) fn new(inner: Stream, line: Arc<Line>) -> Self {
+        Self { inner, line }
     }
 
-    fn noted<T>(&self, result: Poll<T>) -> Poll<T> {
-        if result.is_ready() {
-            self.line.moved();
+    fn noted<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match &result {
+            Poll::Pending => {}
+            Poll::Ready(Ok(_)) => self.line.moved(),
+            Poll::Ready(Err(_)) => self.line.ended(),
         }
         result
     }
 }
 
-impl Read for UpstreamIo {
+impl AsyncRead for UpstreamIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
+        buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let result = Pin::new(&mut self.inner).poll_read(cx, buffer);
+        let nothing = buffer.filled().len() == before && buffer.remaining() > 0;
+        if result.is_ready() && nothing {
+            self.line.ended();
+        }
         self.noted(result)
     }
 }
 
-impl Write for UpstreamIo {
+impl AsyncWrite for UpstreamIo {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -210,7 +224,11 @@ impl Write for UpstreamIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let result = Pin::new(&mut self.inner).poll_flush(cx);
+        if matches!(result, Poll::Ready(Err(_))) {
+            self.line.ended();
+        }
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,216 +1,25 @@
-//! HTTP/2 on both sides: clients over TLS, applications in plain text (h2c)
-//! and over TLS, streams with trailers as gRPC uses them.
+//! HTTP/2 on both sides: clients over TLS, applications in plain text (h2c),
+//! streams with trailers as gRPC uses them.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::future::join_all;
-use http::{HeaderMap, Request, Response, StatusCode, Version};
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http::{Request, StatusCode};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use serde_json::Value;
 
 use crate::harness::chromium::Chromium;
 use crate::harness::gateway::{Gateway, Plan};
+use crate::harness::h2_application::Application;
+use crate::harness::h2_client::Client;
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Provider, User};
 use crate::harness::tls;
 use crate::harness::upstream::Upstream;
-
-type Streamed = StreamBody<
-    futures_util::stream::BoxStream<'static, Result<Frame<Bytes>, std::convert::Infallible>>,
->;
-
-/// An application that speaks HTTP/2 in plain text and nothing else.
-struct Application {
-    address: SocketAddr,
-    state: Arc<State>,
-}
-
-#[derive(Default)]
-struct State {
-    connections: AtomicUsize,
-    under_way: AtomicUsize,
-    most: AtomicUsize,
-    /// Ends each connection after one answer.
-    hurried: AtomicBool,
-}
-
-impl Application {
-    async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let address = listener.local_addr().expect("address");
-        let state = Arc::new(State::default());
-        let shared = Arc::clone(&state);
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                shared.connections.fetch_add(1, Ordering::SeqCst);
-                let state = Arc::clone(&shared);
-                tokio::spawn(serve(stream, state));
-            }
-        });
-        Self { address, state }
-    }
-
-    fn url(&self) -> String {
-        format!("h2c://{}", self.address)
-    }
-}
-
-async fn serve(stream: TcpStream, state: Arc<State>) {
-    let hurried = state.hurried.load(Ordering::SeqCst);
-    let answered = Arc::new(AtomicBool::new(false));
-    let seen = Arc::clone(&answered);
-    let service = hyper::service::service_fn(move |request| {
-        let (state, answered) = (Arc::clone(&state), Arc::clone(&answered));
-        async move {
-            let answer = answer(request, &state).await;
-            answered.store(true, Ordering::SeqCst);
-            Ok::<_, std::convert::Infallible>(answer)
-        }
-    });
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let mut told = false;
-    // Ends where the gateway is killed at the end of a test.
-    let _ended = std::future::poll_fn(|cx| {
-        if hurried && !told && seen.load(Ordering::SeqCst) {
-            told = true;
-            connection.as_mut().graceful_shutdown();
-        }
-        std::future::Future::poll(connection.as_mut(), cx)
-    })
-    .await;
-}
-
-/// What it was asked, as JSON; its trailers say how it went.
-async fn answer(request: Request<Incoming>, state: &State) -> Response<Streamed> {
-    let now = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-    state.most.fetch_max(now, Ordering::SeqCst);
-    let (parts, mut body) = request.into_parts();
-    if parts.uri.path() == "/slow" {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-    }
-    if parts.uri.path() == "/never" {
-        std::future::pending::<()>().await;
-    }
-    let mut length = 0;
-    let mut trailers = HeaderMap::new();
-    while let Some(frame) = body.frame().await {
-        match frame.map(Frame::into_data) {
-            Ok(Ok(data)) => length += data.len(),
-            Ok(Err(frame)) => trailers = frame.into_trailers().unwrap_or_default(),
-            Err(_) => break,
-        }
-    }
-    let told = |headers: &HeaderMap| -> Value {
-        let pairs = headers.iter().map(|(name, value)| {
-            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            (name.to_string(), Value::from(value))
-        });
-        Value::Object(pairs.collect())
-    };
-    let text = json!({
-        "version": format!("{:?}", parts.version),
-        "target": parts.uri.to_string(),
-        "headers": told(&parts.headers),
-        "trailers": told(&trailers),
-        "length": length,
-    });
-    let mut end = HeaderMap::new();
-    end.insert("grpc-status", "0".parse().expect("value"));
-    // Nothing that a client would take for ours.
-    end.insert("remote-user", "admin".parse().expect("value"));
-    state.under_way.fetch_sub(1, Ordering::SeqCst);
-    let frames = vec![
-        Ok(Frame::data(Bytes::from(text.to_string()))),
-        Ok(Frame::trailers(end)),
-    ];
-    let mut frames = futures_util::stream::iter(frames).boxed();
-    if parts.uri.path().starts_with("/rests") {
-        frames = frames
-            .take(1)
-            .chain(futures_util::stream::pending())
-            .boxed();
-    }
-    let mut response = Response::new(StreamBody::new(frames));
-    let kind = match parts.uri.path() {
-        "/rests" => "text/plain",
-        _ => "application/grpc",
-    };
-    let kind = kind.parse().expect("value");
-    response.headers_mut().insert("content-type", kind);
-    response
-}
-
-/// A client that speaks HTTP/2 over TLS.
-#[derive(Clone)]
-struct Client {
-    sender: hyper::client::conn::http2::SendRequest<Full<Bytes>>,
-    origin: String,
-}
-
-struct Told {
-    status: StatusCode,
-    body: Bytes,
-    trailers: HeaderMap,
-}
-
-impl Client {
-    async fn of(gateway: &Gateway) -> Self {
-        let stream = tls::connect(gateway, "h2").await;
-        let (sender, connection) =
-            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-                .await
-                .expect("HTTP/2");
-        tokio::spawn(connection);
-        Self {
-            sender,
-            origin: gateway.plan().origin(),
-        }
-    }
-
-    async fn ask(&self, path: &str, headers: &[(&str, &str)], body: Bytes) -> hyper::Result<Told> {
-        let mut request = Request::builder()
-            .method(if body.is_empty() { "GET" } else { "POST" })
-            .version(Version::HTTP_2)
-            .uri(format!("{}{path}", self.origin));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(Full::new(body)).expect("request");
-        let answer = self.sender.clone().send_request(request).await?;
-        let status = answer.status();
-        let mut body = answer.into_body();
-        let mut told = Told {
-            status,
-            body: Bytes::new(),
-            trailers: HeaderMap::new(),
-        };
-        let mut collected = Vec::new();
-        while let Some(frame) = body.frame().await {
-            match frame?.into_data() {
-                Ok(data) => collected.extend_from_slice(&data),
-                Err(frame) => told.trailers = frame.into_trailers().unwrap_or_default(),
-            }
-        }
-        told.body = collected.into();
-        Ok(told)
-    }
-}
-
-impl Told {
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).expect("JSON")
-    }
-}
 
 struct Stage {
     application: Application,

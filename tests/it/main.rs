@@ -47,6 +47,8 @@ mod http2;
 #[cfg(test)]
 mod http2_attacks;
 #[cfg(test)]
+mod http2_upstreams;
+#[cfg(test)]
 mod id_tokens;
 #[cfg(test)]
 mod identity;

@@ -8,5 +8,5 @@ mod stacks;
 mod sweep;
 mod wires;
 
-pub(super) use senders::Watch;
+pub(super) use senders::{Sent, Watch};
 pub(super) use stacks::{Place, Pool};

@@ -4,9 +4,11 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use http::Request;
 use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 
 use super::stacks::{BUSY_LOOK, BUSY_WAIT, Entry, Place, Pool, SHARD, SHARDS};
 use crate::base::body::Body;
@@ -23,6 +25,19 @@ pub(in crate::proxy) struct Sent<F> {
     /// The upstream may be closing the connection just now, and hyper gives
     /// a request back only if nothing of it was written.
     pub(in crate::proxy) copy: Option<Request<Body>>,
+    /// Nobody used the connection before.
+    pub(in crate::proxy) fresh: bool,
+}
+
+impl<F: Future<Output = Answer>> Sent<F> {
+    async fn answered(self) -> Sent<Answer> {
+        Sent {
+            line: self.line,
+            answer: self.answer.await,
+            copy: self.copy,
+            fresh: self.fresh,
+        }
+    }
 }
 
 /// How an exchange is watched.
@@ -35,9 +50,18 @@ pub(in crate::proxy) struct Watch<'a> {
     pub(in crate::proxy) repeatable: bool,
     /// The connection becomes a tunnel: never one that others share.
     pub(in crate::proxy) alone: bool,
+    /// Only on a connection that was made after this: what ended one may
+    /// have ended the others, and it does not show at all of them at once.
+    pub(in crate::proxy) since: Option<Instant>,
 }
 
 impl Entry {
+    fn may_take(&self, watch: Watch<'_>) -> bool {
+        self.sender.is_free()
+            && !self.line.has_ended()
+            && watch.since.is_none_or(|since| self.made >= since)
+    }
+
     /// Hands the request over. The line of a connection with many requests
     /// keeps no time for any of them: each stream has a timer.
     fn send(
@@ -82,7 +106,7 @@ impl Pool {
         let free = stack
             .entries
             .iter()
-            .rposition(|entry| entry.sender.is_free());
+            .rposition(|entry| entry.may_take(watch));
         let Some(free) = free else {
             return Err(request);
         };
@@ -92,6 +116,7 @@ impl Pool {
             line: entry.line.clone(),
             answer: entry.send(request, watch),
             copy,
+            fresh: false,
         })
     }
 
@@ -101,53 +126,68 @@ impl Pool {
         self: &Arc<Self>,
         mut request: Request<Body>,
         watch: Watch<'_>,
-    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+    ) -> Result<Sent<Answer>, ProxyError> {
         if self.multiplexed.load(Ordering::Relaxed) && !watch.alone {
             return self.send_shared(request, watch).await;
         }
         let Some(place) = self.place_of_a_sender() else {
-            let deadline = tokio::time::Instant::now() + BUSY_WAIT;
+            let deadline = Instant::now() + BUSY_WAIT;
             loop {
                 for shard in 0..SHARDS {
                     match self.send_on(shard, request, watch) {
-                        Ok(sent) => return Ok((sent.line, sent.answer.await)),
+                        Ok(sent) => return Ok(sent.answered().await),
                         Err(back) => request = back,
                     }
                 }
-                if tokio::time::Instant::now() >= deadline {
+                if Instant::now() >= deadline {
                     return Err(ProxyError::Busy);
                 }
                 tokio::time::sleep(BUSY_LOOK).await;
                 if let Some(place) = self.place_of_a_sender() {
-                    return self.dial_and_send(place, request, watch).await;
+                    let sent = self.dial_and_send(place, request, watch).await?;
+                    return Ok(sent.answered().await);
                 }
             }
         };
-        self.dial_and_send(place, request, watch).await
+        let sent = self.dial_and_send(place, request, watch).await?;
+        Ok(sent.answered().await)
     }
 
-    /// A burst that finds no connection waits for one, and shares it.
+    /// A burst that finds no connection waits for one, and shares it. Where
+    /// there may be no more, it shares one of another thread.
     async fn send_shared(
         self: &Arc<Self>,
-        request: Request<Body>,
+        mut request: Request<Body>,
         watch: Watch<'_>,
-    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+    ) -> Result<Sent<Answer>, ProxyError> {
         let shard = SHARD.with(|shard| *shard);
-        let turn = self.shards[shard].dial.acquire().await;
-        let sent = match self.send_on(shard, request, watch) {
-            Ok(sent) => sent,
-            Err(request) => {
-                let place = self.place_of_a_sender().ok_or(ProxyError::Busy)?;
-                let mut entry = self.dial(place, false).await?;
-                let line = entry.line.clone();
-                let answer = entry.send(request, watch);
-                self.keep(entry);
-                drop(turn);
-                return Ok((line, answer.await));
+        let deadline = Instant::now() + BUSY_WAIT;
+        loop {
+            let turn = self.shards[shard].dial.acquire().await;
+            match self.send_on(shard, request, watch) {
+                Ok(sent) => {
+                    drop(turn);
+                    return Ok(sent.answered().await);
+                }
+                Err(back) => request = back,
             }
-        };
-        drop(turn);
-        Ok((sent.line, sent.answer.await))
+            if let Some(place) = self.place_of_a_sender() {
+                let sent = self.dial_and_send(place, request, watch).await?;
+                drop(turn);
+                return Ok(sent.answered().await);
+            }
+            drop(turn);
+            for shard in 0..SHARDS {
+                match self.send_on(shard, request, watch) {
+                    Ok(sent) => return Ok(sent.answered().await),
+                    Err(back) => request = back,
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(ProxyError::Busy);
+            }
+            tokio::time::sleep(BUSY_LOOK).await;
+        }
     }
 
     async fn dial_and_send(
@@ -155,12 +195,16 @@ impl Pool {
         place: Place,
         request: Request<Body>,
         watch: Watch<'_>,
-    ) -> Result<(Arc<Line>, Answer), ProxyError> {
+    ) -> Result<Sent<impl Future<Output = Answer> + Send + use<>>, ProxyError> {
         let mut entry = self.dial(place, watch.alone).await?;
-        let answer = entry.send(request, watch);
-        let line = entry.line.clone();
+        let sent = Sent {
+            answer: entry.send(request, watch),
+            line: entry.line.clone(),
+            copy: None,
+            fresh: true,
+        };
         self.keep(entry);
-        Ok((line, answer.await))
+        Ok(sent)
     }
 
     async fn dial(&self, place: Place, alone: bool) -> Result<Entry, ProxyError> {
@@ -176,7 +220,7 @@ impl Pool {
         alone: bool,
     ) -> Result<Entry, ProxyError> {
         let line = Arc::new(Line::default());
-        let io = UpstreamIo::new(stream, line.clone());
+        let io = TokioIo::new(UpstreamIo::new(stream, line.clone()));
         let broken = |error: hyper::Error| ProxyError::Broken(error.into());
         // Whoever waits for the response is told of the error.
         let (sender, task) = match protocol {
@@ -204,7 +248,8 @@ impl Pool {
             }
         };
         line.started(task.abort_handle());
-        Ok(Entry { sender, line })
+        let made = Instant::now();
+        Ok(Entry { sender, line, made })
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
@@ -74,6 +74,7 @@ pub(super) struct Stack {
 pub(super) struct Entry {
     pub(super) sender: Sender,
     pub(super) line: Arc<Line>,
+    pub(super) made: Instant,
 }
 
 /// A place among the open connections.

@@ -52,6 +52,10 @@ impl Pool {
             if let Some(wire) = (0..SHARDS).find_map(|shard| self.resting_in(shard)) {
                 return Ok(Some(wire));
             }
+            // Others have found out, and have taken every place.
+            if self.is_multiplexed() {
+                return Ok(None);
+            }
             self.close_a_free_sender();
             if tokio::time::Instant::now() >= deadline {
                 return Err(ProxyError::Busy);
