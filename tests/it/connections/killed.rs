@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ struct Moody {
     seen: Arc<Mutex<BTreeMap<String, usize>>>,
     /// Requests that it read and left without an answer.
     killed: Arc<Mutex<usize>>,
+    /// Ends every connection when its first request has come.
+    grim: Arc<AtomicBool>,
     server: JoinHandle<()>,
 }
 
@@ -32,17 +35,20 @@ impl Moody {
         let address = listener.local_addr().expect("address");
         let seen = Arc::<Mutex<BTreeMap<String, usize>>>::default();
         let killed = Arc::<Mutex<usize>>::default();
-        let (all, dead) = (seen.clone(), killed.clone());
+        let grim = Arc::<AtomicBool>::default();
+        let (all, dead, grimly) = (seen.clone(), killed.clone(), grim.clone());
         let server = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                connections.spawn(Self::serve(stream, all.clone(), dead.clone()));
+                let grim = grimly.clone();
+                connections.spawn(Self::serve(stream, all.clone(), dead.clone(), grim));
             }
         });
         Self {
             address,
             seen,
             killed,
+            grim,
             server,
         }
     }
@@ -51,6 +57,7 @@ impl Moody {
         stream: TcpStream,
         seen: Arc<Mutex<BTreeMap<String, usize>>>,
         killed: Arc<Mutex<usize>>,
+        grim: Arc<AtomicBool>,
     ) -> std::io::Result<()> {
         let mut stream = BufReader::new(stream);
         for turn in 0.. {
@@ -68,9 +75,9 @@ impl Moody {
             let target = first.split(' ').take(2).collect::<Vec<_>>().join(" ");
             *seen.lock().expect("seen").entry(target).or_default() += 1;
             let mood = random::bytes::<1>()[0] % 8;
-            if turn > 0 && mood < 2 {
+            if turn > 0 && mood < 2 || grim.load(Ordering::SeqCst) {
                 *killed.lock().expect("killed") += 1;
-                if mood == 0 {
+                if mood.is_multiple_of(2) {
                     // With a reset instead of an end.
                     stream.get_ref().set_zero_linger()?;
                 }
@@ -145,4 +152,34 @@ async fn a_killed_upstream_connection_fails_no_idempotent_request_and_repeats_no
         };
         assert!(*times <= most, "{request} came {times} times");
     }
+}
+
+/// Whoever kills what is new would be asked for ever.
+#[tokio::test]
+async fn a_request_whose_new_connection_is_killed_is_asked_once() {
+    let upstream = Moody::start().await;
+    let (_provider, gateway) =
+        open_gateway(&format!("http://{}", upstream.address), |plan| plan).await;
+    let times = |line: &str| upstream.seen.lock().expect("seen").get(line).copied();
+    let mut stream = BufReader::new(connect(&gateway).await);
+    upstream.grim.store(true, Ordering::SeqCst);
+    for number in 0..20 {
+        let method = ["GET", "DELETE", "POST"][number % 3];
+        let line = format!("{method} /new-{number}");
+        let request = head(&gateway, &line, "");
+        stream.write_all(request.as_bytes()).await.expect("writes");
+        assert_eq!(status(&mut stream).await, 502, "{line}");
+        assert_eq!(times(&line), Some(1), "{line}");
+    }
+    // And in no case more than twice.
+    upstream.grim.store(false, Ordering::SeqCst);
+    let request = head(&gateway, "GET /served", "");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    assert_eq!(status(&mut stream).await, 200);
+    upstream.grim.store(true, Ordering::SeqCst);
+    let request = head(&gateway, "GET /last", "");
+    stream.write_all(request.as_bytes()).await.expect("writes");
+    assert_eq!(status(&mut stream).await, 502);
+    let last = times("GET /last");
+    assert!(matches!(last, Some(1 | 2)), "{last:?}");
 }
