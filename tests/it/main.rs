@@ -115,6 +115,8 @@ mod tunnels;
 #[cfg(test)]
 mod two_providers;
 #[cfg(test)]
+mod untold_changes;
+#[cfg(test)]
 mod upstreams;
 #[cfg(test)]
 mod warm_sessions;
