@@ -87,49 +87,77 @@ async fn a_ticket_counts_as_soon_as_its_session_is_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sign_out_counts_at_once_on_every_worker() {
     let name = "a_sign_out_counts_at_once_on_every_worker";
-    let mut stores = vec![(
-        None,
-        Place::start(&[], |plan| plan.server("workers = 4")).await,
-    )];
+    let plain = |plan: Plan| plan.server("workers = 4");
+    let mut stores = vec![(None, Place::start(&[], plain).await)];
     if part::have(name, &[Part::Redis]) {
         let redis = Redis::start().await;
-        let place = Place::start(&[redis.lines()], |plan| plan.server("workers = 4")).await;
+        let place = Place::start(&[redis.lines()], plain).await;
         stores.push((Some(redis), place));
     }
     for (redis, place) in &stores {
-        let origin = place.here().plan().origin();
-        let mut door = KeepAlive::to(place.here());
-        let mut lines: Vec<_> = (0..12).map(|_| KeepAlive::to(place.here())).collect();
-        for number in 0..40 {
-            let person = place.planter.person(format!("p-{number}")).await;
-            let cookie = &person.cookie;
-            if redis.is_none() && number == 0 {
-                // The planter is another process to an embedded store.
-                until_live(&mut door, cookie).await;
-            }
-            let all = lines.iter_mut().map(|line| lives(line, cookie));
-            let all = join_all(all).await;
-            assert!(all.iter().all(|lives| *lives), "{number}: {all:?}");
-            let hammering = async {
-                let reads = lines[..4].iter_mut().map(|line| async {
-                    for _ in 0..6 {
-                        lives(line, cookie).await;
-                    }
-                });
-                join_all(reads).await;
-            };
-            let leaving = async {
-                sleep(Duration::from_micros(number * 50)).await;
-                let (status, text) = door.sign_out(&origin, cookie).await.expect("an answer");
-                assert!(matches!(status, 200 | 303), "{status}: {text}");
-            };
-            tokio::join!(leaving, hammering);
-            let all = lines.iter_mut().map(|line| lives(line, cookie));
-            let all = join_all(all).await;
-            assert!(all.iter().all(|lives| !lives), "{number}: {all:?}");
-        }
-        assert!(lines.iter().all(|line| line.made == 1), "kept alive");
+        let lines = (0..13).map(|_| KeepAlive::to(place.here()));
+        whoever_signs_out_is_out(redis.as_ref(), place, lines.collect()).await;
     }
+}
+
+/// The same where every thread serves every connection, over TLS with either
+/// protocol.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_out_counts_at_once_on_the_shared_runtime() {
+    let name = "a_sign_out_counts_at_once_on_the_shared_runtime";
+    let shared = |plan: Plan| plan.server("runtime = \"shared\"\nworkers = 2").tls();
+    let mut stores = vec![(None, Place::start(&[], shared).await)];
+    if part::have(name, &[Part::Redis]) {
+        let redis = Redis::start().await;
+        let place = Place::start(&[redis.lines()], shared).await;
+        stores.push((Some(redis), place));
+    }
+    for (redis, place) in &stores {
+        let gateway = place.here();
+        let lines = (0..13).map(|number| {
+            let protocol = ["http/1.1", "h2"][number % 2];
+            KeepAlive::over_tls(gateway, protocol)
+        });
+        whoever_signs_out_is_out(redis.as_ref(), place, lines.collect()).await;
+        let (threads, alone) = (gateway.cpu_of("tokio-"), gateway.cpu_of("worker-"));
+        assert!(threads > alone, "shared: {threads:?}, {alone:?} alone");
+    }
+}
+
+/// Signs 40 people out, over one of the connections after the other.
+async fn whoever_signs_out_is_out(redis: Option<&Redis>, place: &Place, mut lines: Vec<KeepAlive>) {
+    let origin = place.here().plan().origin();
+    for number in 0..40 {
+        lines.rotate_left(1);
+        let (door, lines) = lines.split_first_mut().expect("connections");
+        let person = place.planter.person(format!("p-{number}")).await;
+        let cookie = &person.cookie;
+        if redis.is_none() && number == 0 {
+            // The planter is another process to an embedded store.
+            until_live(door, cookie).await;
+        }
+        let all = lines.iter_mut().map(|line| lives(line, cookie));
+        let all = join_all(all).await;
+        assert!(all.iter().all(|lives| *lives), "{number}: {all:?}");
+        let hammering = async {
+            let reads = lines[..4].iter_mut().map(|line| async {
+                for _ in 0..6 {
+                    lives(line, cookie).await;
+                }
+            });
+            join_all(reads).await;
+        };
+        let leaving = async {
+            sleep(Duration::from_micros(number * 50)).await;
+            let (status, text) = door.sign_out(&origin, cookie).await.expect("an answer");
+            assert!(matches!(status, 200 | 303), "{status}: {text}");
+        };
+        tokio::join!(leaving, hammering);
+        let all = lines.iter_mut().map(|line| lives(line, cookie));
+        let all = join_all(all).await;
+        assert!(all.iter().all(|lives| !lives), "{number}: {all:?}");
+    }
+    assert!(lines.iter().all(|line| line.made == 1), "kept alive");
 }
 
 /// A connection of an ingress carries what many people ask, and a browser

@@ -6,18 +6,28 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::gateway::Gateway;
 
 /// Offers `protocol` and nothing else.
 pub async fn connect(gateway: &Gateway, protocol: &str) -> TlsStream<TcpStream> {
-    let config = config(gateway, protocol);
+    let connector = connector(gateway, protocol);
     let stream = TcpStream::connect(gateway.address()).await.expect("tcp");
-    tokio_rustls::TlsConnector::from(Arc::new(config))
-        .connect(name(), stream)
-        .await
-        .expect("TLS")
+    shake_hands(&connector, stream).await.expect("TLS")
+}
+
+/// For connections that are made later: [`shake_hands`].
+pub fn connector(gateway: &Gateway, protocol: &str) -> TlsConnector {
+    TlsConnector::from(Arc::new(config(gateway, protocol)))
+}
+
+pub async fn shake_hands(
+    connector: &TlsConnector,
+    stream: TcpStream,
+) -> std::io::Result<TlsStream<TcpStream>> {
+    connector.connect(name(), stream).await
 }
 
 /// The first words of a handshake, for those who never come to its end.
