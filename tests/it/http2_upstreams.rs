@@ -216,6 +216,7 @@ async fn a_burst_whose_connections_are_all_killed_is_asked_once_more() {
         let burst = (0..BESIDE).map(|number| status(&clients[number % 4], "/x"));
         assert_eq!(join_all(burst).await, [StatusCode::OK; BESIDE]);
         assert!(stage.connections() > 2, "nothing is left to chance");
+        let mut firsts = 0;
         for round in 0..10 {
             for client in &clients {
                 assert_eq!(status(client, "/x").await, StatusCode::OK);
@@ -234,12 +235,12 @@ async fn a_burst_whose_connections_are_all_killed_is_asked_once_more() {
                 assert_eq!(state.asked(path), times, "{runtime} {round}: {told}");
                 times == 1
             });
-            // The first on a new connection, of which each thread may have
-            // had one without our doing.
-            let most = if runtime == "shared" { 2 } else { 0 };
-            let failed = failed.count();
-            assert!(failed <= most, "{runtime} {round}: {failed}");
+            firsts += failed.count();
         }
+        // The first ones on new connections: where threads share the requests
+        // one may find itself without any.
+        let most = if runtime == "shared" { 10 } else { 0 };
+        assert!(firsts <= most, "{runtime}: {firsts}");
     }
 }
 
