@@ -19,10 +19,10 @@ use crate::harness::planted::{Planted, Planter};
 use crate::harness::provider::Provider;
 use crate::harness::until;
 
-/// Duels at the same time.
+/// Duels at the same time; two cores cannot keep more going.
 const DUELS: usize = 8;
-/// Who look again when the bound has passed.
-const CHECKERS: usize = 4;
+/// Of so many duels there is one who looks again when the bound has passed.
+const DUELS_PER_CHECKER: usize = 2;
 /// Of so many sign-outs one is somebody's own at the first gateway; the
 /// others are a third replica's, which is quicker.
 const OWN_SIGN_OUT: usize = 8;
@@ -41,6 +41,7 @@ pub(super) struct Field {
     ledgers: Vec<Mutex<Ledger>>,
     /// For the gateway where people sign out.
     store_is_steady: bool,
+    duels_at_once: usize,
     pub(super) tally: Tally,
 }
 
@@ -93,6 +94,7 @@ impl Field {
             reading,
             planter,
             store_is_steady: true,
+            duels_at_once: DUELS,
             tally: Tally::default(),
         }
     }
@@ -100,6 +102,12 @@ impl Field {
     /// The store of both gateways will be in trouble.
     pub(super) fn of_bad_times(mut self) -> Self {
         self.store_is_steady = false;
+        self
+    }
+
+    /// So many duels at the same time, where they wait more than they do.
+    pub(super) const fn at_once(mut self, duels: usize) -> Self {
+        self.duels_at_once = duels;
         self
     }
 
@@ -119,7 +127,7 @@ impl Field {
         let (again, later) = mpsc::unbounded_channel::<(usize, Instant)>();
         let later = Arc::new(tokio::sync::Mutex::new(later));
         let mut tasks = JoinSet::new();
-        for _ in 0..DUELS {
+        for _ in 0..self.duels_at_once {
             let (field, order, again) = (Arc::clone(self), Arc::clone(&order), again.clone());
             tasks.spawn(async move {
                 let mut lines = [(); 2].map(|()| KeepAlive::to(&field.reading));
@@ -133,7 +141,7 @@ impl Field {
             });
         }
         drop(again);
-        for _ in 0..CHECKERS {
+        for _ in 0..self.duels_at_once.div_ceil(DUELS_PER_CHECKER) {
             let (field, later) = (Arc::clone(self), Arc::clone(&later));
             tasks.spawn(async move {
                 let mut line = KeepAlive::to(&field.reading);

@@ -30,6 +30,8 @@ const DEAF: Duration = Duration::from_secs(3);
 const MAX_STALE: &str = "max_stale = \"1s\"";
 /// Cut off altogether: until it knows, `MAX_STALE`, and what calm allows.
 const CUT_OFF: Duration = Duration::from_millis(3000 + 1000 + 250);
+/// Whose sessions are fought over.
+const ALL: usize = 4000;
 /// Durability is not what is tried here.
 const QUICK: [&str; 2] = ["--appendfsync", "no"];
 
@@ -37,9 +39,9 @@ fn count(number: &AtomicUsize) -> usize {
     number.load(Ordering::Relaxed)
 }
 
-/// `many` in the long run, `few` otherwise.
-fn people(few: usize, many: usize) -> usize {
-    if part::long() { many } else { few }
+/// All in the long run, `few` otherwise.
+fn people(few: usize) -> usize {
+    if part::long() { ALL } else { few }
 }
 
 /// Duels under whatever `trouble` makes until it is told that they are over.
@@ -58,6 +60,9 @@ async fn duels_under<Fut: Future<Output = ()>>(
     tokio::join!(duels, trouble(Arc::clone(&over)));
     field.is_well().await;
     field.nothing_was_stale(name);
+    // A fifth and more was seen; the writes of the others have no answer.
+    let fixed = count(&field.tally.checked);
+    assert!(fixed * 20 > field.people.len(), "{fixed}: little was tried");
     let unserved = count(&field.tally.unserved);
     field.look_at_everybody(CALM).await;
     field.nothing_was_stale(&format!("{name}, afterwards"));
@@ -73,7 +78,7 @@ async fn revoke_race_in_calm_weather() {
     }
     let redis = Redis::start_with(&QUICK).await;
     let lines = redis.lines();
-    let field = Arc::new(Field::start((&lines, &lines), "", 4000).await);
+    let field = Arc::new(Field::start((&lines, &lines), "", ALL).await);
     field.duels(CALM).await;
     field.nothing_was_stale(name);
     let Tally {
@@ -88,7 +93,7 @@ async fn revoke_race_in_calm_weather() {
     // late; that is an honest 503, and seldom.
     assert!(count(unserved) * 1000 <= count(right));
     assert_eq!(count(lost_writes), 0);
-    assert_eq!(count(checked), 4000);
+    assert_eq!(count(checked), ALL);
     assert!(count(ended) > 1500);
     // None of it would mean anything if nothing were remembered.
     let (hits, tainted) = field.remembered().await;
@@ -106,9 +111,10 @@ async fn revoke_race_while_connections_are_killed() {
     let redis = Redis::start_with(&QUICK).await;
     let chaos = Chaos::before(redis.address()).await;
     let lines = (redis.lines(), Redis::lines_through(&chaos));
-    let field = Field::start((&lines.0, &lines.1), MAX_STALE, people(300, 4000)).await;
+    let field = Field::start((&lines.0, &lines.1), MAX_STALE, people(1500)).await;
     let killing = async |over: Arc<AtomicBool>| trouble::killing(&redis, &chaos, &over).await;
-    duels_under(name, Arc::new(field.of_bad_times()), CUT_OFF, killing).await;
+    let field = Arc::new(field.of_bad_times().at_once(16));
+    duels_under(name, field, CUT_OFF, killing).await;
 }
 
 /// Only the connections that tell of changes die, and are made again: what
@@ -121,7 +127,7 @@ async fn revoke_race_while_the_tellers_are_killed() {
     }
     let redis = Redis::start_with(&QUICK).await;
     let lines = redis.lines();
-    let field = Field::start((&lines, &lines), MAX_STALE, people(600, 4000)).await;
+    let field = Field::start((&lines, &lines), MAX_STALE, people(2000)).await;
     let killing = async |over: Arc<AtomicBool>| trouble::killing_tellers(&redis, &over).await;
     duels_under(name, Arc::new(field), CALM, killing).await;
 }
@@ -134,9 +140,10 @@ async fn revoke_race_while_redis_stands_still() {
     }
     let redis = Redis::start_with(&QUICK).await;
     let lines = redis.lines();
-    let field = Field::start((&lines, &lines), MAX_STALE, people(40, 1000)).await;
+    let field = Field::start((&lines, &lines), MAX_STALE, people(1000)).await;
     let stalling = async |over: Arc<AtomicBool>| trouble::stalling(&redis, &over).await;
-    duels_under(name, Arc::new(field.of_bad_times()), CUT_OFF, stalling).await;
+    let field = Arc::new(field.of_bad_times().at_once(64));
+    duels_under(name, field, CUT_OFF, stalling).await;
 }
 
 /// Only the connection that would tell of changes is silent, all others work.
@@ -149,7 +156,7 @@ async fn revoke_race_with_a_deaf_ear() {
     let redis = Redis::start_with(&QUICK).await;
     let chaos = Chaos::before(redis.address()).await;
     let lines = (redis.lines(), Redis::lines_through(&chaos));
-    let field = Field::start((&lines.0, &lines.1), MAX_STALE, people(300, 4000)).await;
+    let field = Field::start((&lines.0, &lines.1), MAX_STALE, people(1500)).await;
     let deaf = async |over: Arc<AtomicBool>| {
         while !over.load(Ordering::SeqCst) {
             chaos.set(Weather::to_client(|path| path.stall = Some(0)).only_after("TRACKING"));
@@ -158,7 +165,7 @@ async fn revoke_race_with_a_deaf_ear() {
             trouble::wait(Duration::from_secs(1), &over).await;
         }
     };
-    duels_under(name, Arc::new(field), DEAF + CALM, deaf).await;
+    duels_under(name, Arc::new(field.at_once(64)), DEAF + CALM, deaf).await;
 }
 
 /// Everybody is known at the reading gateway when `weather` begins, half of
