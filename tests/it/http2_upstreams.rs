@@ -280,26 +280,26 @@ async fn kills_under_load_fail_no_request_that_may_be_repeated() {
     }
 }
 
-/// What has a body is never asked twice, and one who kills whatever is new is
+/// An order is never given twice, and one who kills whatever is new is
 /// not asked for ever.
 #[tokio::test]
 async fn what_may_not_be_repeated_is_not() {
     for (kind, stage) in Stage::both(|plan| plan).await {
         let state = &stage.application.state;
         let client = Client::of(&stage.gateway).await;
-        assert_eq!(status(&client, "/x").await, StatusCode::OK);
-        let asked = client.ask("/once/post", &[], Bytes::from("order"));
-        let killing = async {
-            until::holds("it waits", || state.asked("/once/post") == 1).await;
-            stage.application.kill();
-        };
-        let (told, ()) = tokio::join!(asked, killing);
-        assert_eq!(
-            told.expect("a page").status,
-            StatusCode::BAD_GATEWAY,
-            "{kind}"
-        );
-        assert_eq!(state.asked("/once/post"), 1, "{kind}");
+        for (method, body) in [("POST", "order"), ("POST", ""), ("PATCH", "")] {
+            assert_eq!(status(&client, "/x").await, StatusCode::OK);
+            let path = format!("/once/{method}{body}");
+            let asked = client.send(method, &path, &[], Bytes::from(body));
+            let killing = async {
+                until::holds("it waits", || state.asked(&path) == 1).await;
+                stage.application.kill();
+            };
+            let (told, ()) = tokio::join!(asked, killing);
+            let status = told.expect("a page").status;
+            assert_eq!(status, StatusCode::BAD_GATEWAY, "{kind} {path}");
+            assert_eq!(state.asked(&path), 1, "{kind} {path}");
+        }
 
         state.refuses.store(true, Ordering::SeqCst);
         stage.application.kill();

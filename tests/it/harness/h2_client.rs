@@ -43,8 +43,19 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> hyper::Result<Told> {
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        self.send(method, path, headers, body).await
+    }
+
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> hyper::Result<Told> {
         let mut request = Request::builder()
-            .method(if body.is_empty() { "GET" } else { "POST" })
+            .method(method)
             .version(Version::HTTP_2)
             .uri(format!("{}{path}", self.origin));
         for (name, value) in headers {
