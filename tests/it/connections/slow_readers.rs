@@ -157,12 +157,12 @@ async fn holds_memory_flat(reader: Reader, most: usize) {
 
 #[tokio::test]
 async fn slow_readers_hold_memory_flat() {
-    holds_memory_flat(Reader::Plain, 400).await;
+    holds_memory_flat(Reader::Plain, 512).await;
 }
 
 #[tokio::test]
 async fn slow_readers_over_tls_hold_memory_flat() {
-    holds_memory_flat(Reader::Tls, 400).await;
+    holds_memory_flat(Reader::Tls, 512).await;
 }
 
 #[tokio::test]
