@@ -120,6 +120,22 @@ impl Pool {
         })
     }
 
+    /// On a connection of whichever thread has one.
+    #[expect(clippy::result_large_err, reason = "the error is the request itself")]
+    fn send_on_any(
+        &self,
+        mut request: Request<Body>,
+        watch: Watch<'_>,
+    ) -> Result<Sent<impl Future<Output = Answer> + Send + use<>>, Request<Body>> {
+        for shard in 0..SHARDS {
+            match self.send_on(shard, request, watch) {
+                Ok(sent) => return Ok(sent),
+                Err(back) => request = back,
+            }
+        }
+        Err(request)
+    }
+
     /// Hands the request to a new connection, or, when there may be no more,
     /// to whichever falls free first.
     pub(in crate::proxy) async fn send_fresh(
@@ -133,11 +149,9 @@ impl Pool {
         let Some(place) = self.place_of_a_sender() else {
             let deadline = Instant::now() + BUSY_WAIT;
             loop {
-                for shard in 0..SHARDS {
-                    match self.send_on(shard, request, watch) {
-                        Ok(sent) => return Ok(sent.answered().await),
-                        Err(back) => request = back,
-                    }
+                match self.send_on_any(request, watch) {
+                    Ok(sent) => return Ok(sent.answered().await),
+                    Err(back) => request = back,
                 }
                 if Instant::now() >= deadline {
                     return Err(ProxyError::Busy);
@@ -177,11 +191,9 @@ impl Pool {
                 return Ok(sent.answered().await);
             }
             drop(turn);
-            for shard in 0..SHARDS {
-                match self.send_on(shard, request, watch) {
-                    Ok(sent) => return Ok(sent.answered().await),
-                    Err(back) => request = back,
-                }
+            match self.send_on_any(request, watch) {
+                Ok(sent) => return Ok(sent.answered().await),
+                Err(back) => request = back,
             }
             if Instant::now() >= deadline {
                 return Err(ProxyError::Busy);
