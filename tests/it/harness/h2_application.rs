@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyExt, Either, Empty, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::PrivatePkcs8KeyDer;
@@ -199,7 +199,10 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
 }
 
 /// What it was asked, as JSON; its trailers say how it went.
-async fn answer(request: Request<Incoming>, state: &State) -> Response<Streamed> {
+async fn answer(
+    request: Request<Incoming>,
+    state: &State,
+) -> Response<Either<Streamed, Empty<Bytes>>> {
     let now = state.under_way.fetch_add(1, Ordering::SeqCst) + 1;
     state.most.fetch_max(now, Ordering::SeqCst);
     let (parts, mut body) = request.into_parts();
@@ -211,6 +214,11 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Streamed>
     let waits = parts.uri.path().starts_with("/once/") && times == 1;
     if waits || parts.uri.path() == "/never" {
         std::future::pending::<()>().await;
+    }
+    // A head that ends its stream is one frame: it is there or it is not.
+    if parts.uri.path().starts_with("/head/") {
+        state.under_way.fetch_sub(1, Ordering::SeqCst);
+        return Response::new(Either::Right(Empty::new()));
     }
     let mut length = 0;
     let mut trailers = HeaderMap::new();
@@ -251,7 +259,7 @@ async fn answer(request: Request<Incoming>, state: &State) -> Response<Streamed>
             .chain(futures_util::stream::pending())
             .boxed();
     }
-    let mut response = Response::new(StreamBody::new(frames));
+    let mut response = Response::new(Either::Left(StreamBody::new(frames)));
     let kind = match parts.uri.path() {
         "/rests" => "text/plain",
         _ => "application/grpc",
