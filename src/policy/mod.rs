@@ -13,7 +13,7 @@ mod explain;
 mod shortfall;
 
 #[cfg(test)]
-mod table;
+mod tests;
 
 pub use compile::RoutePolicy;
 pub use decision::{Decision, DenyReason, Permit};

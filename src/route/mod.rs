@@ -9,9 +9,12 @@ mod clear_cookies;
 #[cfg(test)]
 mod fixture;
 mod return_to;
+mod routes;
 mod scope;
+mod sites;
 mod table;
 
 pub use return_to::{ReturnTo, ReturnToPolicy};
+pub use routes::Route;
 pub use scope::SessionHost;
-pub use table::{Found, Route, RouteTable};
+pub use table::{Found, RouteTable};
