@@ -37,6 +37,8 @@ mod expiry;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod harness_alone;
 #[cfg(test)]
 mod hosts;

@@ -12,6 +12,7 @@ pub mod cookie_jar;
 pub mod disk;
 pub mod echo;
 pub mod gateway;
+pub mod grpc;
 pub mod h2_application;
 pub mod h2_client;
 pub mod http2_frames;

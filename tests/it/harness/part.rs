@@ -38,7 +38,9 @@ impl Part {
             Self::Browser => program("chromium").is_some() && program("chromedriver").is_some(),
             Self::Node => {
                 program("node").is_some()
-                    && e2e_folder().join("node_modules/oidc-provider").is_dir()
+                    && ["oidc-provider", "@grpc/grpc-js"]
+                        .iter()
+                        .all(|name| e2e_folder().join("node_modules").join(name).is_dir())
             }
             Self::Radicale => program("radicale").is_some(),
             Self::KillPoints => cfg!(feature = "kill-points"),
