@@ -42,6 +42,9 @@ impl<S> ClientIo<S> {
 
     /// The next bytes to be read.
     pub(super) fn put_back(&mut self, bytes: Bytes) {
+        if bytes.is_empty() {
+            return; // Still it would keep the whole buffer that it was cut from.
+        }
         self.ahead = if self.ahead.is_empty() {
             bytes
         } else {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{IN_TIME, connect, head, open_gateway, status};
+use super::{GIVES_BACK, IN_TIME, connect, head, open_gateway, status};
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::http2_frames::{
     DATA, END_HEADERS, END_STREAM, HEADERS, PREFACE, RST_STREAM, SETTINGS, fields, frame,
@@ -25,8 +25,6 @@ const HIGHEST: usize = 500;
 /// connections lie between them, so that 180 bytes left behind by each show;
 /// over TLS 4 500, and 470 bytes.
 const SLACK: usize = 2 * 1024 * 1024;
-/// The allocator gives back at once what is free.
-const GIVES_BACK: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 /// What a client does before it goes away.
 #[derive(Debug, Clone, Copy)]

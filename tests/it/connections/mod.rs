@@ -1,8 +1,9 @@
 //! Connections under load: those that an upstream kills, those whose client
-//! does not read, and those that come and go by the thousand.
+//! does not read, those that rest, and those that come and go by the thousand.
 
 mod coming_and_going;
 mod killed;
+mod resting;
 mod slow_readers;
 
 use std::time::Duration;
@@ -14,6 +15,8 @@ use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::provider::Provider;
 
 const IN_TIME: Duration = Duration::from_secs(20);
+/// The allocator gives back at once what is free.
+const GIVES_BACK: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 
 /// A gateway with one open route; the provider is never asked.
 async fn open_gateway(upstream: &str, change: impl FnOnce(Plan) -> Plan) -> (Provider, Gateway) {
