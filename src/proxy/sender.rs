@@ -20,8 +20,12 @@ use crate::base::body::Body;
 
 /// Head of a response; larger ones are refused with 502.
 pub(super) const RESPONSE_HEAD: usize = 256 * 1024;
-const STREAM_WINDOW: u32 = 256 * 1024;
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// Requests on one connection at a time.
+pub(super) const MOST_STREAMS: u32 = 64;
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// Room for every stream, so that answers that nobody reads hold up no others
+/// on their connection. It takes up memory only where nobody reads.
+const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 const SEND_BUFFER: usize = 64 * 1024;
 /// Streams may be silent for long; that the other end is there is asked.
 const PING_EVERY: Duration = Duration::from_secs(20);

@@ -2,6 +2,7 @@
 //! and that end their connections without a word.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -321,5 +322,35 @@ async fn what_may_not_be_repeated_is_not() {
         assert_eq!(state.asked(&fresh), 1);
         state.refuses.store(false, Ordering::SeqCst);
         assert_eq!(status(&client, "/x").await, StatusCode::OK, "{kind}");
+    }
+}
+
+/// Whose clients do not read: not the business of others on the connection.
+#[tokio::test]
+async fn answers_that_nobody_reads_hold_up_no_others() {
+    for (kind, stage) in Stage::both(|plan| plan.server("workers = 1")).await {
+        let client = Client::of(&stage.gateway).await;
+        assert_eq!(status(&client, "/first").await, StatusCode::OK);
+        let clients = join_all((0..30).map(|_| Client::of(&stage.gateway))).await;
+        let unread = join_all(clients.iter().map(|client| client.begin("/endless"))).await;
+        for answer in &unread {
+            let answer = answer.as_ref().expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK);
+        }
+        let sent = || stage.application.state.sent.load(Ordering::SeqCst);
+        let mut before = 0;
+        until::holds("nothing goes on", || {
+            let now = sent();
+            now > 0 && std::mem::replace(&mut before, now) == now
+        })
+        .await;
+        let asked = async {
+            for _ in 0..5 {
+                assert_eq!(status(&client, "/x").await, StatusCode::OK, "{kind}");
+            }
+        };
+        let asked = tokio::time::timeout(Duration::from_secs(10), asked).await;
+        asked.unwrap_or_else(|_| panic!("{kind}: held up"));
+        assert_eq!(stage.connections(), 1, "{kind}");
     }
 }

@@ -41,6 +41,8 @@ pub struct State {
     pub under_way: AtomicUsize,
     /// Requests beside one another, at most.
     pub most: AtomicUsize,
+    /// Pieces of answers without an end.
+    pub sent: Arc<AtomicUsize>,
     /// Ends each connection after one answer.
     pub hurried: AtomicBool,
     /// Connections end with a reset, those that are made from now on.
@@ -219,6 +221,16 @@ async fn answer(
     if parts.uri.path().starts_with("/head/") {
         state.under_way.fetch_sub(1, Ordering::SeqCst);
         return Response::new(Either::Right(Empty::new()));
+    }
+    if parts.uri.path() == "/endless" {
+        state.under_way.fetch_sub(1, Ordering::SeqCst);
+        let piece = Bytes::from_static(&[b'x'; 16 * 1024]);
+        let sent = Arc::clone(&state.sent);
+        let pieces = futures_util::stream::repeat_with(move || {
+            sent.fetch_add(1, Ordering::SeqCst);
+            Ok(Frame::data(piece.clone()))
+        });
+        return Response::new(Either::Left(StreamBody::new(pieces.boxed())));
     }
     let mut length = 0;
     let mut trailers = HeaderMap::new();

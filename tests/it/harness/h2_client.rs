@@ -36,6 +36,15 @@ impl Client {
         }
     }
 
+    /// The head of an answer, whose body is left to the caller.
+    pub async fn begin(&self, path: &str) -> hyper::Result<Response<Incoming>> {
+        let request = Request::get(format!("{}{path}", self.origin))
+            .version(Version::HTTP_2)
+            .body(Full::default())
+            .expect("request");
+        self.sender.clone().send_request(request).await
+    }
+
     /// A GET, or with a body a POST. Fails if no whole answer comes.
     pub async fn ask(
         &self,
