@@ -64,11 +64,13 @@ pub enum Command {
     Explain(Box<ExplainSettings>),
     /// Say what happened to a sign-in or a session, and what comes next
     ///
-    /// Takes what error pages and logs show: the code at the end of a page
-    /// ("for support"), `login.attempt` or `session.reference`. Reads the
-    /// session store; a gateway may run meanwhile. Remembered are the last 16
-    /// events: of sign-ins for 7 days, of sessions until 7 days after their
-    /// end.
+    /// Takes the code at the end of a page about a sign-in that came back from
+    /// the provider, or `login.attempt` or `session.reference` of the log. A
+    /// sign-in that could not start and any other request have no history:
+    /// look for their code in the log (`ref` in the access log, elsewhere
+    /// `login.attempt` or `reference`). Reads the session store; a gateway may
+    /// run meanwhile. Remembered are the last 16 events: of sign-ins for 7
+    /// days, of sessions until 7 days after their end.
     /// Exit codes: 0 something is known, 1 nothing is, 2 wrong usage or a faulty configuration.
     Why(WhySettings),
     /// Print the JSON Schema of the configuration, for editors

@@ -46,7 +46,7 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         },
         "provider_unreachable" => Text {
             title: "无法连接身份提供方",
-            happened: "负责核验您身份的服务目前没有响应。已登录的用户可以继续使用。",
+            happened: "负责核验您身份的服务目前没有响应。大多数已登录的用户可以继续使用。",
             next: "请稍后重试。",
         },
         "outcome_unknown" => Text {
@@ -57,12 +57,12 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         "client_credentials_rejected" => Text {
             title: "登录功能正在修复",
             happened: "身份提供方目前不接受本网站的请求。这不是您的问题，您的账号一切正常。",
-            next: "本站管理员已收到通知，请稍后再试。",
+            next: "本站管理员可以在日志中查到原因，请稍后再试。",
         },
         "clock_skew" => Text {
             title: "时间不一致",
             happened: "本网站与身份提供方的时间不一致，无法核验此次登录。",
-            next: "本站管理员已收到通知，请稍后再试。",
+            next: "本站管理员可以在日志中查到原因，请稍后再试。",
         },
         "rate_limited" => Text {
             title: "身份提供方要求放慢速度",
@@ -72,7 +72,7 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         "tls_failed" => Text {
             title: "无法与身份提供方建立安全连接",
             happened: "与核验您身份的服务之间的连接无法得到安全保障，因此没有发送任何内容。",
-            next: "本站管理员已收到通知，请稍后再试。",
+            next: "本站管理员可以在日志中查到原因，请稍后再试。",
         },
         "id_token_invalid" => Text {
             title: "无法核验此次登录",

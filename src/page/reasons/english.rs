@@ -46,7 +46,7 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         },
         "provider_unreachable" => Text {
             title: "Your identity provider cannot be reached",
-            happened: "The service that checks who you are does not answer at the moment. People who are signed in can go on working.",
+            happened: "The service that checks who you are does not answer at the moment. Most people who are signed in can go on working.",
             next: "Try again in a moment.",
         },
         "outcome_unknown" => Text {
@@ -57,12 +57,12 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         "client_credentials_rejected" => Text {
             title: "Sign-in is being repaired",
             happened: "Your identity provider does not accept this site at the moment. That is not your fault, and your account is fine.",
-            next: "The people who run this site have been told. Please try again later.",
+            next: "The people who run this site can find the cause in their log. Please try again later.",
         },
         "clock_skew" => Text {
             title: "The clocks do not agree",
             happened: "This site and your identity provider disagree about the time, so the sign-in could not be checked.",
-            next: "The people who run this site have been told. Please try again later.",
+            next: "The people who run this site can find the cause in their log. Please try again later.",
         },
         "rate_limited" => Text {
             title: "Your identity provider asks us to slow down",
@@ -72,7 +72,7 @@ pub(super) fn of_code(code: &str) -> Option<Text> {
         "tls_failed" => Text {
             title: "No safe connection to your identity provider",
             happened: "The connection to the service that checks who you are could not be secured, so nothing was sent.",
-            next: "The people who run this site have been told. Please try again later.",
+            next: "The people who run this site can find the cause in their log. Please try again later.",
         },
         "id_token_invalid" => Text {
             title: "The sign-in could not be verified",
