@@ -16,3 +16,4 @@ pub mod offload;
 pub mod random;
 pub mod seal;
 pub mod secret_file;
+pub mod tcp_keep_alive;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::base::fault::{Blame, Fault};
+use crate::base::tcp_keep_alive;
 use crate::config::checked::ListenAddr;
 
 /// How many connections may wait to be accepted.
@@ -143,6 +144,7 @@ fn tcp(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     )?;
     // A restart finds connections of its predecessor in TIME_WAIT.
     socket.set_reuse_address(true)?;
+    tcp_keep_alive::set(&socket)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, COOKIE, InvalidHeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, InvalidHeaderValue, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -252,15 +252,22 @@ async fn answer_stream<H: Handler>(
 ) -> Result<Response<Outgoing>, Infallible> {
     let under_way = UnderWay::on(&served.pulse, &request);
     *request.version_mut() = Version::HTTP_11;
+    let sized = request.headers().contains_key(CONTENT_LENGTH);
+    let has_body = !request.body().is_end_stream();
     let headers = request.headers_mut();
+    // Every cookie may have come in a field of its own.
+    let joined = join_cookies(headers);
     // A refusal of the client's own making: there is no context for a page.
     let refusal = if headers.len() > most_headers {
         Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else {
-        join_cookies(headers)
-            .is_err()
-            .then_some(StatusCode::BAD_REQUEST)
+        joined.is_err().then_some(StatusCode::BAD_REQUEST)
     };
+    if has_body && !sized {
+        // As HTTP/1.1 says that there is one: whoever judges by the fields
+        // must not miss it.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let response = match refusal {
         Some(status) => {
             let mut response = Response::new(Body::Empty);

@@ -195,6 +195,10 @@ impl Tls {
         let late = || io::Error::from(io::ErrorKind::TimedOut);
         let (acceptor, places) = (self.acceptor.clone(), self.places.clone());
         let end = Instant::now() + self.patience;
+        // Who says nothing takes no place from those who do.
+        timeout_at(end, stream.peek(&mut [0]))
+            .await
+            .map_err(|_| late())??;
         let work = async move {
             let shaken = async {
                 let _place = places.acquire().await.map_err(|_| late())?;

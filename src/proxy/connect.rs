@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::error::ProxyError;
 use super::upstream_tls::{self, UnusableUpstream};
+use crate::base::tcp_keep_alive;
 use crate::config::checked::{Upstream, UpstreamTls};
 use crate::model::origin::{Authority, Scheme};
 
@@ -142,6 +143,7 @@ impl Dialer {
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect((host, port)).await?;
     stream.set_nodelay(true)?;
+    tcp_keep_alive::set(&stream)?;
     Ok(stream)
 }
 

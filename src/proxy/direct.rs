@@ -69,7 +69,9 @@ impl Proxy {
         let mut response = Response::new(body);
         *response.status_mut() = head.status;
         *response.headers_mut() = head.headers;
-        response::clean(response.headers_mut(), there, &self.scrub, self.cookies);
+        let status = response.status();
+        let headers = response.headers_mut();
+        response::clean(status, headers, there, &self.scrub, self.cookies);
         if let Some(reason) = head.reason
             && let Ok(reason) = ReasonPhrase::try_from(reason)
         {

@@ -12,6 +12,7 @@ use hyper::body::Incoming;
 
 use super::error::ProxyError;
 use super::hop_by_hop;
+use super::last_body::LastBody;
 use super::line::Line;
 use super::pool::{Sent, Watch};
 use super::request_body::{BodyWatch, WatchedBody};
@@ -181,8 +182,17 @@ impl Proxy {
                 }
             });
         }
-        let response = exchange(target, request, watch.as_ref()).await?;
-        self.received(response)
+        let answered = exchange(target, request, watch.as_ref()).await?;
+        // A stream of HTTP/2 keeps to itself what comes late.
+        let alone = answered.response.version() != Version::HTTP_2;
+        let held = watch.filter(|_| alone && expects_continue);
+        let ends = held.is_some_and(|watch| watch.answered());
+        let line = answered.line.clone();
+        let response = self.received(answered)?;
+        Ok(match ends {
+            true => response.map(|body| LastBody::on(line, body)),
+            false => response,
+        })
     }
 
     /// Frames the request anew: an exact length, or chunked.
@@ -280,7 +290,8 @@ impl Proxy {
         parts.extensions.clear();
         parts.extensions.insert(closer);
         let there = Survey::of(&parts.headers, &self.scrub);
-        response::clean(&mut parts.headers, there, &self.scrub, self.cookies);
+        let headers = &mut parts.headers;
+        response::clean(parts.status, headers, there, &self.scrub, self.cookies);
         parts.headers.remove(header::CONTENT_LENGTH);
         wanted.announce(&mut parts.headers);
         Ok(Response::from_parts(parts, Body::Empty))

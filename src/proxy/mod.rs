@@ -13,6 +13,7 @@ mod forwarded;
 mod health;
 mod hop_by_hop;
 mod http1;
+mod last_body;
 mod line;
 mod pool;
 mod reach;

@@ -27,6 +27,12 @@ const SLOWEST_PER_SECOND: u64 = 1024;
 /// Over how much waiting for the client the rate is taken.
 const RATE_WINDOW: Duration = Duration::from_secs(30);
 
+/// Whether a body that was announced with an expectation may go.
+const HELD: u8 = 0;
+const GOES: u8 = 1;
+/// The answer came first: it never goes.
+const NEVER: u8 = 2;
+
 const OPEN: u8 = 0;
 const ENDED: u8 = 1;
 const TOO_LARGE: u8 = 2;
@@ -37,7 +43,8 @@ const BROKEN: u8 = 3;
 pub(super) struct BodyWatch {
     limit: u64,
     state: AtomicU8,
-    go: AtomicBool,
+    /// Of a body that waits to be asked for.
+    leave: AtomicU8,
     waker: AtomicWaker,
     /// The client has to send; not the upstream to read.
     waiting: AtomicBool,
@@ -51,7 +58,7 @@ impl BodyWatch {
         Self {
             limit: limit.unwrap_or(u64::MAX),
             state: AtomicU8::new(OPEN),
-            go: AtomicBool::new(false),
+            leave: AtomicU8::new(HELD),
             waker: AtomicWaker::new(),
             waiting: AtomicBool::new(false),
             waited: AtomicU32::new(0),
@@ -98,8 +105,22 @@ impl BodyWatch {
 
     /// The upstream asks for the body.
     pub(super) fn go(&self) {
-        self.go.store(true, Relaxed);
-        self.waker.wake();
+        if self.decide(GOES) {
+            self.waker.wake();
+        }
+    }
+
+    /// The upstream has answered. Says whether it did so without asking for
+    /// the body, which is then never sent: who did not read it could take it
+    /// for another request (RFC 9110 section 10.1.1).
+    pub(super) fn answered(&self) -> bool {
+        self.decide(NEVER)
+    }
+
+    /// The first decision counts.
+    fn decide(&self, leave: u8) -> bool {
+        let was = &self.leave;
+        was.compare_exchange(HELD, leave, Relaxed, Relaxed).is_ok()
     }
 }
 
@@ -137,11 +158,14 @@ impl WatchedBody {
             return false;
         };
         self.watch.waker.register(cx.waker());
-        let over = self.watch.go.load(Relaxed) || wait.as_mut().poll(cx).is_ready();
-        if over {
+        if wait.as_mut().poll(cx).is_ready() {
+            self.watch.decide(GOES);
+        }
+        let goes = self.watch.leave.load(Relaxed) == GOES;
+        if goes {
             self.hold = None;
         }
-        !over
+        !goes
     }
 
     fn over(&self, state: u8) {

@@ -94,7 +94,7 @@ pub(super) fn rewrite(
     let multiplexed = parts.version == Version::HTTP_2;
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
-    clean(headers, there, scrub, cookies);
+    clean(parts.status, headers, there, scrub, cookies);
     // Announced or not: a client that speaks HTTP/2 gets them all.
     let chunked = there.has(Field::TRANSFER_ENCODING);
     let trailers = (multiplexed || chunked) && !body.is_end_stream();
@@ -163,6 +163,7 @@ fn one_length(headers: &mut HeaderMap) {
 }
 
 pub(super) fn clean(
+    status: StatusCode,
     headers: &mut HeaderMap,
     there: Survey,
     scrub: &ScrubList,
@@ -186,7 +187,11 @@ pub(super) fn clean(
         spare_our_cookies(headers, cookies);
     }
     if there.has(Field::CONTENT_LENGTH) {
-        one_length(headers);
+        match status {
+            // It has none (RFC 9110 section 8.6), and HTTP/2 clients count.
+            StatusCode::NO_CONTENT => drop(headers.remove(header::CONTENT_LENGTH)),
+            _ => one_length(headers),
+        }
     }
 }
 

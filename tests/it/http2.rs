@@ -15,7 +15,7 @@ use serde_json::Value;
 use crate::harness::chromium::Chromium;
 use crate::harness::gateway::{Gateway, Plan};
 use crate::harness::h2_application::Application;
-use crate::harness::h2_client::Client;
+use crate::harness::h2_client::{Client, Told};
 use crate::harness::part::{self, Part};
 use crate::harness::provider::{Provider, User};
 use crate::harness::tls;
@@ -176,6 +176,49 @@ async fn sec_dos_11_an_application_that_rests_in_its_answer_ends_its_stream_alon
     assert!(rpc.is_err(), "a stream of RPCs may be silent");
     let told = client.ask("/x", &[], Bytes::new()).await;
     assert_eq!(told.expect("an answer").status, StatusCode::OK);
+}
+
+/// In HTTP/2 a body needs no field that announces it.
+#[tokio::test]
+async fn sec_hdr_22_a_preflight_with_a_body_is_none() {
+    let application = Application::start().await;
+    let provider = Provider::start("oidc-plain").await;
+    let route = format!(
+        "[route.app]\nupstream = \"{}\"\naccess = \"signed-in\"\npreflight = \"pass\"\n",
+        application.url()
+    );
+    let plan = Plan::bare(&provider.issuer).route(&route).tls();
+    let gateway = plan.start().await;
+    let stream = tls::connect(&gateway, "h2").await;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .expect("HTTP/2");
+    tokio::spawn(connection);
+    for (body, status) in [
+        ("", StatusCode::OK),
+        ("delete everything", StatusCode::UNAUTHORIZED),
+    ] {
+        let frames = (!body.is_empty()).then(|| {
+            let data = Frame::data(Bytes::from(body));
+            Ok::<_, std::convert::Infallible>(data)
+        });
+        let frames = futures_util::stream::iter(frames);
+        let body: http_body_util::Either<_, _> = match body.is_empty() {
+            true => http_body_util::Either::Left(http_body_util::Empty::<Bytes>::new()),
+            false => http_body_util::Either::Right(StreamBody::new(frames)),
+        };
+        let request = Request::options(format!("{}/admin", gateway.plan().origin()))
+            .header("origin", "https://spa.test")
+            .header("access-control-request-method", "PUT")
+            .body(body)
+            .expect("request");
+        let answer = sender.send_request(request).await.expect("an answer");
+        assert_eq!(answer.status(), status);
+        let told = Told::read(answer).await;
+        assert!(told.is_ok());
+    }
+    assert_eq!(application.state.asked("/admin"), 1);
 }
 
 #[tokio::test]

@@ -213,7 +213,10 @@ async fn sec_dos_a_handshake_that_never_ends_gives_its_place_back() {
     });
     let mut silent = Vec::new();
     for _ in 0..8 {
-        silent.push(TcpStream::connect(rig.address).await.unwrap());
+        let mut stream = TcpStream::connect(rig.address).await.unwrap();
+        // The beginning of a hello.
+        stream.write_all(b"\x16\x03").await.unwrap();
+        silent.push(stream);
     }
     let began = tokio::time::Instant::now();
     while rig.connect(b"http/1.1").await.is_err() {
@@ -226,6 +229,38 @@ async fn sec_dos_a_handshake_that_never_ends_gives_its_place_back() {
         let ended = stream.read(&mut [0; 8]).await;
         assert!(matches!(ended, Ok(0) | Err(_)), "{ended:?}");
     }
+    rig.running.join();
+}
+
+#[tokio::test]
+async fn sec_dos_who_says_nothing_takes_no_place_of_a_handshake() {
+    let rig = Rig::start(|limits| {
+        limits.tls_handshakes = 2;
+        limits.tls_handshake_timeout = Duration::from_secs(60);
+    });
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(TcpStream::connect(rig.address).await.unwrap());
+    }
+    let connects = tokio::time::timeout(Duration::from_secs(20), rig.connect(b"http/1.1"));
+    let stream = connects.await.expect("in time");
+    assert!(stream.is_ok());
+    drop((silent, stream));
+    rig.running.join();
+}
+
+#[tokio::test]
+async fn cookies_of_a_stream_count_as_one_field() {
+    let rig = Rig::start(|limits| limits.header_count = 10);
+    let client = rig.multiplexed().await;
+    let mut cookies = HeaderMap::new();
+    for number in 0..120 {
+        let cookie = format!("c{number}=1").parse().unwrap();
+        cookies.append(header::COOKIE, cookie);
+    }
+    let (status, told) = client.ask("/", cookies).await.unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(told.ends_with("; c118=1; c119=1]"), "{told}");
     rig.running.join();
 }
 

@@ -48,6 +48,8 @@ pub(in crate::proxy) struct Received<T> {
     /// What of its trailers may pass.
     trailers: T,
     room: usize,
+    /// Told when asked again: what came before is on its way by then.
+    broken: Option<BoxError>,
 }
 
 impl<T: Fn(&mut HeaderMap) + Send + Unpin + 'static> Received<T> {
@@ -81,6 +83,7 @@ impl<T: Fn(&mut HeaderMap) + Send + Unpin + 'static> Received<T> {
             pool,
             trailers,
             room,
+            broken: None,
         })
     }
 }
@@ -160,6 +163,9 @@ impl<T: Fn(&mut HeaderMap) + Send + Unpin> HttpBody for Received<T> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.wire.is_none() {
             return Poll::Ready(None);
         }
@@ -181,14 +187,18 @@ impl<T: Fn(&mut HeaderMap) + Send + Unpin> HttpBody for Received<T> {
                 None
             }
             Err(error) => {
+                // hyper drops what it has not written when a body fails, and
+                // who gets nothing at all asks again, whatever he asked.
                 self.wire = None;
-                Some(Err(error))
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
             }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.wire.is_none()
+        self.wire.is_none() && self.broken.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,6 +1,9 @@
 //! Answers that come early, late, in pieces, or to nobody.
 
+use http::StatusCode;
+
 use super::*;
+use crate::proxy::{Survey, response};
 
 #[test]
 fn an_early_answer_to_a_large_upload_arrives() {
@@ -34,6 +37,39 @@ fn an_early_answer_to_a_large_upload_arrives() {
     assert_status(&answer, 403);
     assert!(answer.ends_with("\r\n\r\nno"), "{answer}");
     writing.join().unwrap();
+}
+
+/// Who gets nothing at all asks again, whatever he asked.
+#[test]
+fn an_answer_that_breaks_at_once_is_told_as_far_as_it_came() {
+    for broken in [
+        &b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nxyz\r\n"[..],
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n",
+    ] {
+        let upstream = RawUpstream::answering(broken);
+        let rig = Rig::in_front_of(&upstream);
+        let answer = rig.say("DELETE /a HTTP/1.1\r\nHost: app.example.com\r\n\r\n");
+        assert_status(&answer, 200);
+        assert!(
+            !answer.ends_with("0\r\n\r\n"),
+            "as if it were whole: {answer}"
+        );
+    }
+}
+
+/// hyper leaves it out of HTTP/1.1, and HTTP/2 clients wait for the bytes.
+#[test]
+fn no_content_has_no_length() {
+    let scrub = ScrubList::compile(&[]);
+    for (status, length) in [(StatusCode::NO_CONTENT, None), (StatusCode::OK, Some("7"))] {
+        let mut headers = http::HeaderMap::new();
+        headers.insert("content-length", "7".parse().unwrap());
+        let there = Survey::of(&headers, &scrub);
+        let cookies = CookieFilter { strip, is_own };
+        response::clean(status, &mut headers, there, &scrub, cookies);
+        let left = headers.get("content-length");
+        assert_eq!(left.map(|left| left.to_str().unwrap()), length);
+    }
 }
 
 #[test]

@@ -256,6 +256,37 @@ fn sec_smg_15_a_body_is_asked_for_once() {
     assert_status(&answer, 401);
 }
 
+/// Who answers without reading would take it for the next request.
+#[test]
+fn sec_smg_15_a_body_that_nobody_asked_for_is_never_sent() {
+    for answer in [
+        &b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"[..],
+        b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno",
+        b"HTTP/1.1 401 Unauthorized\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n",
+    ] {
+        let upstream = RawUpstream::answering(answer);
+        let rig = Rig::in_front_of(&upstream);
+        let body = "GET /admin HTTP/1.1\r\nHost: app\r\nRemote-User: root\r\n\r\n";
+        let mut stream = rig.connect();
+        let head = format!(
+            "POST /a HTTP/1.1\r\n{HEAD}Expect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        assert_eq!(&status, b"HTTP/1.1 401");
+        // The gateway may have closed by now.
+        let _ = stream.write_all(body.as_bytes());
+        read_to_end(&mut stream);
+        // An upstream that said nothing would have got it after a second.
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(upstream.requests().len(), 1, "{:?}", upstream.requests());
+        assert_status(&rig.get(""), 401);
+        assert_eq!(upstream.connections(), 2, "nothing may follow it");
+    }
+}
+
 #[test]
 fn sec_smg_16_pipelined_requests_are_answered_in_order() {
     let upstream = RawUpstream::scripted(|request, stream| {
