@@ -17,6 +17,7 @@ use super::line::Line;
 use super::pool::{Sent, Watch};
 use super::request_body::{BodyWatch, WatchedBody};
 use super::request_head::{NO_LENGTH, Rewrite};
+use super::streams::Answering;
 use super::survey::{Field, Survey};
 use super::target::{self, UpstreamTarget};
 use super::upgrade::Wanted;
@@ -72,7 +73,7 @@ pub struct Outbound<'a> {
 
 /// The head of an answer, and the connection that it came on.
 struct Answered {
-    response: Response<Incoming>,
+    response: Response<Answering>,
     line: Arc<Line>,
 }
 

@@ -21,6 +21,7 @@ mod request_body;
 mod request_head;
 mod response;
 mod sender;
+mod streams;
 mod survey;
 mod target;
 #[cfg(test)]

@@ -18,6 +18,7 @@ use super::error::ProxyError;
 use super::forward::CookieFilter;
 use super::hop_by_hop;
 use super::http1::{Framing, ResponseHead};
+use super::streams::{Answering, UnderWay};
 use super::survey::{Field, Survey};
 use crate::base::body::{Body, BoxError};
 use crate::identity_headers::ScrubList;
@@ -84,13 +85,13 @@ pub(super) fn judge(
 /// browsers, and what would touch our cookies. `silence`: how long a stream
 /// may send nothing; of an HTTP/1.1 connection the sweep knows that.
 pub(super) fn rewrite(
-    response: Response<Incoming>,
+    response: Response<Answering>,
     there: Survey,
     scrub: &Arc<ScrubList>,
     cookies: CookieFilter,
     silence: Duration,
 ) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
+    let (mut parts, Answering { body, stream }) = response.into_parts();
     let multiplexed = parts.version == Version::HTTP_2;
     parts.version = Version::HTTP_11;
     let headers = &mut parts.headers;
@@ -105,6 +106,7 @@ pub(super) fn rewrite(
             scrub: scrub.clone(),
             silence,
             wait: None,
+            _stream: stream,
         })
     } else {
         Body::Streamed(body)
@@ -225,6 +227,8 @@ struct WatchedBody {
     silence: Option<Duration>,
     /// Since there was nothing to read.
     wait: Option<Pin<Box<Sleep>>>,
+    /// Under way until this body is dropped.
+    _stream: Option<UnderWay>,
 }
 
 impl WatchedBody {

@@ -11,17 +11,15 @@ use futures_util::future::Either;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme, Uri};
 use http::{Request, Response, Version};
-use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use super::request_body::BodyWatch;
+use super::streams::{Answering, MOST_STREAMS, Streams};
 use crate::base::body::Body;
 
 /// Head of a response; larger ones are refused with 502.
 pub(super) const RESPONSE_HEAD: usize = 256 * 1024;
-/// Requests on one connection at a time.
-pub(super) const MOST_STREAMS: u32 = 64;
 const STREAM_WINDOW: u32 = 128 * 1024;
 /// Room for every stream, so that answers that nobody reads hold up no others
 /// on their connection. It takes up memory only where nobody reads.
@@ -52,13 +50,14 @@ impl Unanswered {
     }
 }
 
-pub(super) type Answer = Result<Response<Incoming>, Unanswered>;
+pub(super) type Answer = Result<Response<Answering>, Unanswered>;
 
 pub(super) enum Sender {
     One(http1::SendRequest<Body>),
     Many {
         sender: http2::SendRequest<Body>,
         scheme: Scheme,
+        streams: Arc<Streams>,
     },
 }
 
@@ -78,10 +77,20 @@ pub(super) fn many() -> http2::Builder<TokioExecutor> {
 
 impl Sender {
     /// Whether it would take a request now.
-    pub(super) fn is_free(&self) -> bool {
+    pub(super) fn takes_more(&self) -> bool {
         match self {
             Self::One(sender) => sender.is_ready() && !sender.is_closed(),
-            Self::Many { sender, .. } => sender.is_ready() && !sender.is_closed(),
+            Self::Many {
+                sender, streams, ..
+            } => streams.has_room() && sender.is_ready() && !sender.is_closed(),
+        }
+    }
+
+    /// Whether nobody waits for anything on it.
+    pub(super) fn is_unused(&self) -> bool {
+        match self {
+            Self::One(sender) => sender.is_ready() && !sender.is_closed(),
+            Self::Many { streams, .. } => streams.none_under_way(),
         }
     }
 
@@ -109,17 +118,30 @@ impl Sender {
             Self::One(sender) => {
                 into_one(&mut request);
                 let answer = sender.try_send_request(request);
-                Either::Left(async move { answer.await.map_err(Unanswered::failed) })
+                Either::Left(async move {
+                    let answer = answer.await.map_err(Unanswered::failed)?;
+                    Ok(answer.map(Answering::from))
+                })
             }
-            Self::Many { sender, scheme } => {
+            Self::Many {
+                sender,
+                scheme,
+                streams,
+            } => {
                 into_stream(&mut request, scheme);
                 let answer = sender.try_send_request(request);
+                let stream = streams.begin();
                 Either::Right(async move {
                     let mut answer = pin!(answer);
                     loop {
                         let sending = body.as_ref().filter(|body| !body.ended());
                         match tokio::time::timeout(patience, answer.as_mut()).await {
-                            Ok(answer) => return answer.map_err(Unanswered::failed),
+                            Ok(answer) => {
+                                let answer = answer.map_err(Unanswered::failed)?;
+                                stream.answered();
+                                let stream = Some(stream);
+                                return Ok(answer.map(|body| Answering { body, stream }));
+                            }
                             Err(_) if sending.is_some_and(|body| body.moved(patience)) => {}
                             Err(_) => return Err(Unanswered::TimedOut),
                         }

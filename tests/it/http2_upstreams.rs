@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{HeaderMap, Request, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 
@@ -353,4 +353,62 @@ async fn answers_that_nobody_reads_hold_up_no_others() {
         asked.unwrap_or_else(|_| panic!("{kind}: held up"));
         assert_eq!(stage.connections(), 1, "{kind}");
     }
+}
+
+/// Answers that have begun and do not end.
+async fn begun(clients: &[Client], number: usize) -> Vec<Response<Incoming>> {
+    let mut begun = Vec::new();
+    for number in 0..number {
+        let answer = clients[number % clients.len()].begin("/rests-long").await;
+        let answer = answer.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::OK);
+        begun.push(answer);
+    }
+    begun
+}
+
+#[tokio::test]
+async fn where_no_more_streams_fit_another_connection_is_made() {
+    // As many as the upstream allows, or as we do.
+    for (allowed, held, connections) in [(8, 8, 2), (8, 20, 3), (0, 64, 2), (0, 63, 1)] {
+        for application in [Application::start().await, Application::over_tls().await] {
+            let what = format!("{allowed} {held}");
+            application.state.streams.store(allowed, Ordering::SeqCst);
+            let stage = Stage::of(application, |plan| {
+                plan.server("workers = 1").limits("upstream_idle = \"1s\"")
+            })
+            .await;
+            let clients = join_all((0..2).map(|_| Client::of(&stage.gateway))).await;
+            let asked = async {
+                let begun = begun(&clients, held).await;
+                // What is over has left its place to the next one.
+                for _ in 0..20 {
+                    assert_eq!(status(&clients[0], "/x").await, StatusCode::OK, "{what}");
+                }
+                begun
+            };
+            let begun = tokio::time::timeout(until::PATIENCE, asked).await;
+            let begun = begun.unwrap_or_else(|_| panic!("{what}: waited in vain"));
+            assert_eq!(stage.connections(), connections, "{what}");
+            drop(begun);
+            let idle = || stage.application.open() == 0;
+            until::holds("the idle connections are closed", idle).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_silent_stream_keeps_its_connection_in_use() {
+    let stage = Stage::of(Application::start().await, |plan| {
+        plan.server("workers = 1").limits("upstream_idle = \"1s\"")
+    })
+    .await;
+    let client = Client::of(&stage.gateway).await;
+    let begun = begun(std::slice::from_ref(&client), 1).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(status(&client, "/x").await, StatusCode::OK);
+    assert_eq!(stage.connections(), 1);
+    drop(begun);
+    let idle = || stage.application.open() == 0;
+    until::holds("the idle connection is closed", idle).await;
 }

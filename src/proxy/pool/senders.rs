@@ -17,6 +17,7 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::line::{Line, SWEEP, UpstreamIo};
 use crate::proxy::request_body::BodyWatch;
 use crate::proxy::sender::{self, Answer, RESPONSE_HEAD, Sender};
+use crate::proxy::streams::Streams;
 
 /// A request that was handed to a connection.
 pub(in crate::proxy) struct Sent<F> {
@@ -57,7 +58,7 @@ pub(in crate::proxy) struct Watch<'a> {
 
 impl Entry {
     fn may_take(&self, watch: Watch<'_>) -> bool {
-        self.sender.is_free()
+        self.sender.takes_more()
             && !self.line.has_ended()
             && watch.since.is_none_or(|since| self.made >= since)
     }
@@ -252,11 +253,18 @@ impl Pool {
             Protocol::Http2(scheme) => {
                 self.multiplexed.store(true, Ordering::Relaxed);
                 let (sender, connection) = sender::many().handshake(io).await.map_err(broken)?;
+                let streams = Arc::new(Streams::default());
+                let driven = streams.clone().drive(connection);
                 let task = tokio::spawn(async move {
-                    let _ = connection.await;
+                    driven.await;
                     drop(place);
                 });
-                (Sender::Many { sender, scheme }, task)
+                let sender = Sender::Many {
+                    sender,
+                    scheme,
+                    streams,
+                };
+                (sender, task)
             }
         };
         line.started(task.abort_handle());

@@ -31,7 +31,7 @@ impl Pool {
             entries.retain(|entry| self.stays(entry));
             aside.retain(|entry| self.stays(entry));
             aside.extend(entries.extract_if(.., |entry| entry.line.is_event_stream()));
-            entries.splice(0..0, aside.extract_if(.., |entry| entry.sender.is_free()));
+            entries.splice(0..0, aside.extract_if(.., |entry| entry.sender.is_unused()));
             resting.retain_mut(|wire| self.goes_on_resting(wire));
             lines.retain(|line| {
                 line.sweep_busy(self.body_idle);
@@ -49,12 +49,13 @@ impl Pool {
         if entry.sender.is_closed() {
             return false;
         }
-        // Of a connection with many streams, silence of them all: who still
-        // waits on one keeps the connection, which only takes no more.
-        if entry.sender.is_free() {
+        if entry.sender.is_unused() {
             return entry.line.sweep_idle() <= self.idle;
         }
-        entry.line.sweep_busy(self.body_idle);
+        // Of a connection with many streams, each has its own time.
+        if !entry.sender.is_multiplexed() {
+            entry.line.sweep_busy(self.body_idle);
+        }
         true
     }
 

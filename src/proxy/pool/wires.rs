@@ -98,7 +98,7 @@ impl Pool {
             let entries = &mut stack.entries;
             let free = entries
                 .iter()
-                .position(|entry| entry.sender.is_free() && !entry.sender.is_multiplexed());
+                .position(|entry| entry.sender.is_unused() && !entry.sender.is_multiplexed());
             if let Some(free) = free {
                 entries.remove(free);
                 return;

@@ -21,6 +21,7 @@ use super::*;
 use crate::proxy::http1::RequestBytes;
 use crate::proxy::response;
 use crate::proxy::sender::RESPONSE_HEAD;
+use crate::proxy::streams::Answering;
 use crate::proxy::survey::Survey;
 
 /// What we refuse and hyper does not, by the words we refuse it with.
@@ -189,10 +190,14 @@ impl Case {
                         Err(error) => Err(words(&error)),
                         Ok(_) => {
                             let (scrub, cookies) = (&proxy.scrub, proxy.cookies);
-                            Ok(
-                                told(response::rewrite(response, there, scrub, cookies, WAIT))
-                                    .await,
-                            )
+                            Ok(told(response::rewrite(
+                                response.map(Answering::from),
+                                there,
+                                scrub,
+                                cookies,
+                                WAIT,
+                            ))
+                            .await)
                         }
                     }
                 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -43,6 +43,8 @@ pub struct State {
     pub most: AtomicUsize,
     /// Pieces of answers without an end.
     pub sent: Arc<AtomicUsize>,
+    /// Streams of a connection at a time, if not as many as hyper allows.
+    pub streams: AtomicU32,
     /// Ends each connection after one answer.
     pub hurried: AtomicBool,
     /// Connections end with a reset, those that are made from now on.
@@ -136,6 +138,12 @@ impl Application {
         format!("h2c://{}", self.address)
     }
 
+    /// How many connections there are.
+    pub fn open(&self) -> usize {
+        let open = self.state.open.lock().expect("open");
+        open.iter().filter(|task| !task.is_finished()).count()
+    }
+
     /// Ends every connection without a word. How many there were.
     pub fn kill(&self) -> usize {
         let mut open = self.state.open.lock().expect("open");
@@ -167,6 +175,7 @@ async fn connected(stream: TcpStream, acceptor: Option<TlsAcceptor>, state: Arc<
 async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
     let hurried = state.hurried.load(Ordering::SeqCst);
     let refuses = state.refuses.load(Ordering::SeqCst);
+    let streams = state.streams.load(Ordering::SeqCst);
     let (answered, asked) = (
         Arc::new(AtomicBool::new(false)),
         Arc::new(AtomicBool::new(false)),
@@ -181,8 +190,11 @@ async fn speak(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
             Ok::<_, Infallible>(answer)
         }
     });
-    let connection = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
-        .serve_connection(TokioIo::new(stream), service);
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    if streams > 0 {
+        builder.max_concurrent_streams(streams);
+    }
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     let mut told = false;
     // Ends where the gateway is killed at the end of a test.
