@@ -1,16 +1,14 @@
 //! What the store remembers of an attempt or a session.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::AppError;
+use super::store;
 use crate::base::clock::Clock;
-use crate::config::checked::{self, Config};
+use crate::config::checked::Config;
 use crate::session::history::Entry;
 use crate::session::sessions::{SessionError, Sessions, Settings};
-use crate::session::store::redis::RedisStore;
-use crate::session::store::sqlite::SqliteStore;
-use crate::session::store::{Store, StoreError};
+use crate::session::store::StoreError;
 
 /// A first connection may take longer than an operation.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -20,17 +18,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// first; empty where nothing is known.
 pub async fn history(config: &Config, reference: &str) -> Result<Vec<Entry>, AppError> {
     let clock = Clock::system();
-    let (store, namespace): (Arc<dyn Store>, String) = match &config.store {
-        checked::Store::Memory => return Ok(Vec::new()),
-        checked::Store::Embedded { path } => {
-            let store = SqliteStore::join(path, clock.clone())?;
-            let namespace = store.namespace().to_owned();
-            (Arc::new(store), namespace)
-        }
-        checked::Store::Redis(redis) => (
-            Arc::new(RedisStore::new(redis, config.limits.store_timeout)?),
-            redis.key_prefix.clone(),
-        ),
+    let Some((store, namespace)) = store::beside(&config.store, &config.limits, &clock)? else {
+        return Ok(Vec::new());
     };
     let settings = Settings {
         namespace,

@@ -6,7 +6,6 @@ use crate::base::clock::Clock;
 use crate::config::checked::Config;
 use crate::identity_headers::Pin;
 use crate::session::sessions::{Sessions, Settings};
-use crate::telemetry::Telemetry;
 
 /// Lets the next person who brings the name have it; gateways that run
 /// notice within a minute. True if somebody had it.
@@ -16,14 +15,15 @@ pub async fn release_name(
     name: &str,
 ) -> Result<bool, AppError> {
     let clock = Clock::system();
-    let telemetry = Telemetry::new(None);
-    let opened = store::open(&config.store, &config.limits, &clock, &telemetry)?;
+    let Some((store, namespace)) = store::beside(&config.store, &config.limits, &clock)? else {
+        return Ok(false);
+    };
     let settings = Settings {
-        namespace: opened.namespace,
+        namespace,
         lifetime: config.session.lifetime,
         idle_timeout: config.session.idle_timeout,
     };
-    let sessions = Sessions::new(opened.store, config.keys.ring.clone(), clock, settings);
+    let sessions = Sessions::new(store, config.keys.ring.clone(), clock, settings);
     let pin = Pin::of(kind, name);
     Ok(sessions.release_name(pin.kind, &pin.folded).await?)
 }

@@ -53,6 +53,27 @@ pub(super) fn open(
     })
 }
 
+/// For commands beside a gateway that may be running: makes no database. `None`
+/// where there can be none, in the memory of a process.
+pub(super) fn beside(
+    config: &checked::Store,
+    limits: &Limits,
+    clock: &Clock,
+) -> Result<Option<(Arc<dyn Store>, String)>, StoreError> {
+    Ok(match config {
+        checked::Store::Memory => None,
+        checked::Store::Embedded { path } => {
+            let store = SqliteStore::join(path, clock.clone())?;
+            let namespace = store.namespace().to_owned();
+            Some((Arc::new(store), namespace))
+        }
+        checked::Store::Redis(redis) => {
+            let store = RedisStore::new(redis, limits.store_timeout)?;
+            Some((Arc::new(store), redis.key_prefix.clone()))
+        }
+    })
+}
+
 /// What waits for the store on disk. `None` where the folder cannot be
 /// written: then an outage may lose it, and a warning says so.
 pub(super) fn journal(config: &Config, namespace: &str) -> Option<Journal> {

@@ -88,6 +88,14 @@ async fn a_name_belongs_to_the_first_person_who_brings_it() {
         let plan = scene.gateway.plan().clone();
         let (ended, said) = plan.ends(&["names", "release", &option, "nobody"]).await;
         assert!(!ended.success(), "{said}");
+        // From a place where the gateway's database is not, none is made.
+        let elsewhere = tempfile::tempdir().expect("folder");
+        let folder = elsewhere.path().to_str().expect("text");
+        let astray = plan.clone().environment("VESTIBULE__SESSION__PATH", folder);
+        let (ended, said) = astray.ends(&["names", "release", &option, name]).await;
+        assert!(!ended.success() && said.contains("session.path"), "{said}");
+        let made = elsewhere.path().read_dir().expect("a folder").count();
+        assert_eq!(made, 0, "{said}");
         let (ended, said) = plan
             .ends(&["names", "release", &option, &name.to_uppercase()])
             .await;

@@ -200,7 +200,14 @@ fn copy_before_upgrade(path: &Path, connection: &Connection, found: i32) -> Resu
 pub fn join(path: &Path) -> Result<Connection, StoreError> {
     let unusable = |text: String| StoreError::Unavailable(text);
     if let Err(error) = std::fs::metadata(path) {
-        return Err(unusable(error.to_string()));
+        return Err(unusable(match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                "there is none: session.path names the folder of the gateway that serves, \
+                 which systemd may have named in STATE_DIRECTORY"
+                    .to_owned()
+            }
+            _ => error.to_string(),
+        }));
     }
     let connection = connect(path)?;
     let owner: i32 = pragma(&connection, "application_id")?;
