@@ -37,7 +37,7 @@ fn of_provider(reason: &str) -> Option<&'static str> {
             "too many calls wait for the provider: look why it is slow; limits.provider_parallel allows more"
         }
         "provider_error" | "provider_unavailable" | "discovery_failed" => {
-            "the provider failed by itself: look into its log at this time"
+            "the provider failed by itself: look into its log at this time; where discovery got HTTP 404, correct the path in provider.ID.issuer"
         }
         "rate_limited" => {
             "the provider asks us to slow down: raise its limit for this client, or look who signs in so often"
@@ -55,7 +55,8 @@ fn of_provider(reason: &str) -> Option<&'static str> {
             "the provider's certificate is for another name: use the name that it is for in provider.ID.issuer"
         }
         "tls_failed" | "tls_error" => {
-            "the provider speaks no TLS that is still safe, or none at all on this port: check the address and its TLS versions (1.2 or 1.3)"
+            "the provider speaks no TLS that is still safe, or none at all on this port: check the address and its TLS versions (1.2 or 1.3); \
+             where the message says CaUsedAsEndEntity, give it a certificate with CA:FALSE"
         }
         "client_credentials_rejected" => {
             "copy client id and secret from the provider's page of this client once more, into provider.ID.client_id \
@@ -308,7 +309,8 @@ fn of_upstream(reason: &str) -> Option<&'static str> {
             "the application wants a certificate of ours: name it in route.ID.upstream_tls.client_certificate_file"
         }
         "upstream_tls_failed" => {
-            "the application speaks no TLS 1.2 or 1.3 on that port: perhaps it is http"
+            "the application speaks no TLS 1.2 or 1.3 on that port (perhaps it is http), or shows the certificate of an authority \
+             (CaUsedAsEndEntity): give it one with CA:FALSE"
         }
         "upstream_unusable" => {
             "correct the file or name that the message tells of, in the keys of route.ID"
