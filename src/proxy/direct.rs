@@ -60,8 +60,8 @@ impl Proxy {
         let length = response::judge(head.status, &head.headers, there)?;
         let framing = response::framing(&head, there, length, *method == Method::HEAD)?;
         let pool = response::stays_open(&head, there, framing).then(|| target.pool.clone());
-        wire.line()
-            .response_began(response::is_event_stream(&head.headers));
+        let line = wire.line();
+        line.response_began(line.turn(), response::is_event_stream(&head.headers));
         let scrub = self.scrub.clone();
         let body = Received::body(wire, framing, pool, move |trailers| {
             response::clean_trailers(trailers, &scrub);

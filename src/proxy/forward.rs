@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use super::error::ProxyError;
 use super::hop_by_hop;
 use super::last_body::LastBody;
-use super::line::Line;
+use super::line::{Line, Turn};
 use super::pool::{Sent, Watch};
 use super::request_body::{BodyWatch, WatchedBody};
 use super::request_head::{NO_LENGTH, Rewrite};
@@ -75,6 +75,7 @@ pub struct Outbound<'a> {
 struct Answered {
     response: Response<Answering>,
     line: Arc<Line>,
+    turn: Turn,
 }
 
 /// The door of the module.
@@ -233,19 +234,23 @@ impl Proxy {
 
     /// A response as the client may see it.
     fn received(&self, answered: Answered) -> Result<Response<Body>, ProxyError> {
-        let Answered { response, line } = answered;
+        let Answered {
+            response,
+            line,
+            turn,
+        } = answered;
         let there = Survey::of(response.headers(), &self.scrub);
         // A stream ends when its response is dropped, and its connection,
         // which others use, knows nothing of a single exchange.
         let shared = response.version() == Version::HTTP_2;
         if let Err(error) = response::judge(response.status(), response.headers(), there) {
             if !shared {
-                line.end();
+                line.refuse(turn);
             }
             return Err(error);
         }
         if !shared {
-            line.response_began(response::is_event_stream(response.headers()));
+            line.response_began(turn, response::is_event_stream(response.headers()));
         }
         let (scrub, cookies) = (&self.scrub, self.cookies);
         Ok(response::rewrite(
@@ -277,11 +282,18 @@ impl Proxy {
         };
         // Never on a connection that was used before: there would be no
         // second try.
-        let Sent { line, answer, .. } = target.pool.send_fresh(request, watch).await?;
+        let sent = target.pool.send_fresh(request, watch).await?;
+        let Sent {
+            line, turn, answer, ..
+        } = sent;
         let mut answer = answer.map_err(|error| failed(error, &line, None))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             let response = answer;
-            return self.received(Answered { response, line });
+            return self.received(Answered {
+                response,
+                line,
+                turn,
+            });
         }
         wanted.judge(answer.headers())?;
         let upstream = hyper::upgrade::on(&mut answer);
@@ -318,15 +330,22 @@ async fn exchange(
     let first = match target.pool.send_pooled(request, watch) {
         Ok(sent) => Sent {
             line: sent.line,
+            turn: sent.turn,
             answer: sent.answer.await,
             copy: sent.copy,
             fresh: sent.fresh,
         },
         Err(request) => Box::pin(target.pool.send_fresh(request, watch)).await?,
     };
-    let line = first.line;
+    let (line, turn) = (first.line, first.turn);
     let mut error = match first.answer {
-        Ok(response) => return Ok(Answered { response, line }),
+        Ok(response) => {
+            return Ok(Answered {
+                response,
+                line,
+                turn,
+            });
+        }
         Err(error) => error,
     };
     let request = match error.take_request() {
@@ -340,9 +359,15 @@ async fn exchange(
     if target.pool.is_multiplexed() && line.has_ended() {
         watch.since = Some(Instant::now());
     }
-    let Sent { line, answer, .. } = Box::pin(target.pool.send_fresh(request, watch)).await?;
+    let Sent {
+        line, turn, answer, ..
+    } = Box::pin(target.pool.send_fresh(request, watch)).await?;
     match answer {
-        Ok(response) => Ok(Answered { response, line }),
+        Ok(response) => Ok(Answered {
+            response,
+            line,
+            turn,
+        }),
         Err(error) => Err(failed(error, &line, body)),
     }
 }

@@ -5,7 +5,7 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,15 +21,19 @@ use super::request_body::BodyWatch;
 pub(super) const SWEEP: Duration = Duration::from_millis(500);
 
 /// The request is on its way; its body may not be over.
-const SENDING: u8 = 0;
+const SENDING: u64 = 0;
 /// The request is sent, the head of the response is awaited.
-const AWAITING: u8 = 1;
+const AWAITING: u64 = 1;
 /// The body of the response is coming.
-const STREAMING: u8 = 2;
+const STREAMING: u64 = 2;
 /// An event stream: silence is normal.
-const OPEN: u8 = 3;
+const OPEN: u64 = 3;
 /// Between two exchanges, where the connection itself cannot be asked.
-const RESTING: u8 = 4;
+const RESTING: u64 = 4;
+
+/// Below the number of the exchange.
+const PHASE: u64 = 0xff;
+const NEXT: u64 = PHASE + 1;
 
 /// At least two sweeps: the first is partial.
 pub(super) fn sweeps(length: Duration) -> u32 {
@@ -37,9 +41,15 @@ pub(super) fn sweeps(length: Duration) -> u32 {
     u32::try_from(whole).unwrap_or(u32::MAX).max(2)
 }
 
+/// Which exchange of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Turn(u64);
+
 #[derive(Debug, Default)]
 pub(super) struct Line {
-    phase: AtomicU8,
+    /// The phase, and above it the number of the exchange: one that is over
+    /// may be told of late, when its connection serves another.
+    state: AtomicU64,
     age: AtomicU32,
     moved: AtomicBool,
     /// How long the head of the response may take, in sweeps.
@@ -56,26 +66,42 @@ pub(super) struct Line {
 }
 
 impl Line {
+    /// Told by whoever holds the connection. Who waits for the answer before
+    /// may not have seen it yet.
     pub(super) fn request_began(&self, patience: u32, body: Option<&Arc<BodyWatch>>) {
         self.age.store(0, Relaxed);
         self.patience.store(patience, Relaxed);
-        match body {
-            None => self.phase.store(AWAITING, Relaxed),
-            Some(body) => {
-                *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body.clone());
-                self.phase.store(SENDING, Relaxed);
-            }
+        let mut phase = AWAITING;
+        if let Some(body) = body {
+            *self.body.lock().unwrap_or_else(PoisonError::into_inner) = Some(body.clone());
+            phase = SENDING;
+        }
+        let turn = (self.state.load(Relaxed) & !PHASE).wrapping_add(NEXT);
+        self.state.store(turn | phase, Relaxed);
+    }
+
+    /// Nothing happens if another exchange has begun.
+    pub(super) fn response_began(&self, turn: Turn, event_stream: bool) {
+        let phase = if event_stream { OPEN } else { STREAMING };
+        let begun = self.state.fetch_update(Relaxed, Relaxed, |state| {
+            (state & !PHASE == turn.0).then_some(turn.0 | phase)
+        });
+        if begun.is_ok() {
+            self.age.store(0, Relaxed);
         }
     }
 
-    pub(super) fn response_began(&self, event_stream: bool) {
-        self.age.store(0, Relaxed);
-        let phase = if event_stream { OPEN } else { STREAMING };
-        self.phase.store(phase, Relaxed);
+    /// The exchange under way, for whoever holds the connection.
+    pub(super) fn turn(&self) -> Turn {
+        Turn(self.state.load(Relaxed) & !PHASE)
+    }
+
+    fn phase(&self) -> u64 {
+        self.state.load(Relaxed) & PHASE
     }
 
     pub(super) fn rests(&self) {
-        self.phase.store(RESTING, Relaxed);
+        self.state.store(self.turn().0 | RESTING, Relaxed);
     }
 
     /// Bytes came or went.
@@ -96,7 +122,7 @@ impl Line {
     }
 
     pub(super) fn is_event_stream(&self) -> bool {
-        self.phase.load(Relaxed) == OPEN
+        self.phase() == OPEN
     }
 
     /// Whether the sweep ended it because the response did not come.
@@ -126,9 +152,18 @@ impl Line {
         }
     }
 
+    /// Takes no more requests; ends now, unless another exchange has begun.
+    pub(super) fn refuse(&self, turn: Turn) {
+        self.ended();
+        if self.turn() == turn {
+            self.end();
+        }
+    }
+
     /// One sweep of a connection that is in use.
     pub(super) fn sweep_busy(&self, body_idle: u32) {
-        let phase = self.phase.load(Relaxed);
+        let state = self.state.load(Relaxed);
+        let phase = state & PHASE;
         if phase == RESTING {
             return;
         }
@@ -137,7 +172,9 @@ impl Line {
             let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
             if body.take_if(|body| body.ended()).is_some() {
                 self.age.store(0, Relaxed);
-                self.phase.store(AWAITING, Relaxed);
+                let awaits = (state & !PHASE) | AWAITING;
+                // Unless its answer has begun meanwhile.
+                let _ = self.state.compare_exchange(state, awaits, Relaxed, Relaxed);
                 return;
             }
             if body.as_ref().is_some_and(|body| body.sweep(SWEEP)) {
@@ -246,5 +283,53 @@ impl AsyncWrite for UpstreamIo {
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write_vectored(cx, slices);
         self.noted(result)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_seen_late_is_not_that_of_the_next_request() {
+        let line = Line::default();
+        let body = Arc::new(BodyWatch::new(None));
+        for next_body in [None, Some(&body)] {
+            line.request_began(2, None);
+            let first = line.turn();
+            line.request_began(2, next_body);
+            let phase = line.phase();
+            for event_stream in [false, true] {
+                line.response_began(first, event_stream);
+                assert_eq!(line.phase(), phase);
+            }
+            line.response_began(line.turn(), true);
+            assert!(line.is_event_stream());
+        }
+        line.request_began(2, None);
+        let first = line.turn();
+        line.request_began(2, None);
+        line.response_began(first, true);
+        for sweep in 0..3 {
+            assert!(!line.timed_out(), "{sweep}");
+            line.sweep_busy(1000);
+        }
+        assert!(line.timed_out(), "the next one waits for its own answer");
+    }
+
+    #[tokio::test]
+    async fn an_answer_refused_late_ends_no_other_and_lets_none_follow() {
+        let line = Line::default();
+        let driver = tokio::spawn(std::future::pending::<()>());
+        line.started(driver.abort_handle());
+        line.request_began(2, None);
+        let first = line.turn();
+        line.request_began(2, None);
+        line.refuse(first);
+        tokio::task::yield_now().await;
+        assert!(!driver.is_finished());
+        assert!(line.has_ended(), "takes no more");
+        line.refuse(line.turn());
+        assert!(driver.await.unwrap_err().is_cancelled());
     }
 }

@@ -14,7 +14,7 @@ use super::stacks::{BUSY_LOOK, BUSY_WAIT, Entry, Place, Pool, SHARD, SHARDS};
 use crate::base::body::Body;
 use crate::proxy::connect::{Protocol, Stream};
 use crate::proxy::error::ProxyError;
-use crate::proxy::line::{Line, SWEEP, UpstreamIo};
+use crate::proxy::line::{Line, SWEEP, Turn, UpstreamIo};
 use crate::proxy::request_body::BodyWatch;
 use crate::proxy::sender::{self, Answer, RESPONSE_HEAD, Sender};
 use crate::proxy::streams::Streams;
@@ -22,6 +22,7 @@ use crate::proxy::streams::Streams;
 /// A request that was handed to a connection.
 pub(in crate::proxy) struct Sent<F> {
     pub(in crate::proxy) line: Arc<Line>,
+    pub(in crate::proxy) turn: Turn,
     pub(in crate::proxy) answer: F,
     /// The upstream may be closing the connection just now, and hyper gives
     /// a request back only if nothing of it was written.
@@ -34,6 +35,7 @@ impl<F: Future<Output = Answer>> Sent<F> {
     async fn answered(self) -> Sent<Answer> {
         Sent {
             line: self.line,
+            turn: self.turn,
             answer: self.answer.await,
             copy: self.copy,
             fresh: self.fresh,
@@ -114,8 +116,9 @@ impl Pool {
         let entry = &mut stack.entries[free];
         let copy = watch.repeatable.then(|| copy(&request));
         Ok(Sent {
-            line: entry.line.clone(),
             answer: entry.send(request, watch),
+            line: entry.line.clone(),
+            turn: entry.line.turn(),
             copy,
             fresh: false,
         })
@@ -213,6 +216,7 @@ impl Pool {
         let sent = Sent {
             answer: entry.send(request, watch),
             line: entry.line.clone(),
+            turn: entry.line.turn(),
             copy: None,
             fresh: true,
         };

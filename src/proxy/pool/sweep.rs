@@ -50,6 +50,9 @@ impl Pool {
             return false;
         }
         if entry.sender.is_unused() {
+            if entry.line.has_ended() {
+                return false;
+            }
             return entry.line.sweep_idle() <= self.idle;
         }
         // Of a connection with many streams, each has its own time.
