@@ -141,7 +141,7 @@ impl Pool {
     }
 
     /// Hands the request to a new connection, or, when there may be no more,
-    /// to whichever falls free first.
+    /// to whichever falls free first. One that goes alone waits for a place.
     pub(in crate::proxy) async fn send_fresh(
         self: &Arc<Self>,
         mut request: Request<Body>,
@@ -153,9 +153,13 @@ impl Pool {
         let Some(place) = self.place_of_a_sender() else {
             let deadline = Instant::now() + BUSY_WAIT;
             loop {
-                match self.send_on_any(request, watch) {
-                    Ok(sent) => return Ok(sent.answered().await),
-                    Err(back) => request = back,
+                if watch.alone {
+                    self.close_a_free_sender(true);
+                } else {
+                    match self.send_on_any(request, watch) {
+                        Ok(sent) => return Ok(sent.answered().await),
+                        Err(back) => request = back,
+                    }
                 }
                 if Instant::now() >= deadline {
                     return Err(ProxyError::Busy);

@@ -56,7 +56,7 @@ impl Pool {
             if self.is_multiplexed() {
                 return Ok(None);
             }
-            self.close_a_free_sender();
+            self.close_a_free_sender(false);
             if tokio::time::Instant::now() >= deadline {
                 return Err(ProxyError::Busy);
             }
@@ -91,14 +91,15 @@ impl Pool {
         })
     }
 
-    /// Its place falls free a moment later.
-    fn close_a_free_sender(&self) {
+    /// Its place falls free a moment later. `multiplexed`: also one that would
+    /// take many requests.
+    pub(super) fn close_a_free_sender(&self, multiplexed: bool) {
         for shard in 0..SHARDS {
             let mut stack = self.stack(shard);
             let entries = &mut stack.entries;
-            let free = entries
-                .iter()
-                .position(|entry| entry.sender.is_unused() && !entry.sender.is_multiplexed());
+            let free = entries.iter().position(|entry| {
+                entry.sender.is_unused() && (multiplexed || !entry.sender.is_multiplexed())
+            });
             if let Some(free) = free {
                 entries.remove(free);
                 return;

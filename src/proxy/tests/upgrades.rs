@@ -60,6 +60,38 @@ fn a_websocket_goes_through_with_identity() {
     }
 }
 
+/// One that served before may be closing, and there is no second try.
+#[test]
+fn a_websocket_gets_a_connection_of_its_own_however_few_there_are() {
+    let upstream = RawUpstream::scripted(|request, stream| {
+        if request.starts_with("GET /ws ") {
+            let answer = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\n\
+                 Upgrade: websocket\r\nSec-WebSocket-Accept: {ACCEPT}\r\n\r\nping"
+            );
+            let _ = stream.write_all(answer.as_bytes());
+            return false;
+        }
+        stream.write_all(OK).is_ok()
+    });
+    let mut setup = Setup::to(&upstream);
+    setup.limits.upstream_connections = 1;
+    let rig = setup.start();
+    for connections in [2, 4, 6] {
+        // With a body, and so over a connection that stays among the others.
+        let posted = rig.say(
+            "POST / HTTP/1.1\r\nHost: app.example.com\r\nContent-Length: 2\r\n\
+             Connection: close\r\n\r\nhi",
+        );
+        assert_status(&posted, 200);
+        let mut stream = rig.connect();
+        stream.write_all(websocket().as_bytes()).unwrap();
+        let head = read_message(&mut stream, &mut Vec::new()).unwrap();
+        assert_status(&head, 101);
+        assert_eq!(upstream.connections(), connections);
+    }
+}
+
 #[test]
 fn sec_smg_13_cleartext_http2_upgrades_are_dropped() {
     let upstream = RawUpstream::answering(OK);
