@@ -18,15 +18,15 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// first; empty where nothing is known.
 pub async fn history(config: &Config, reference: &str) -> Result<Vec<Entry>, AppError> {
     let clock = Clock::system();
-    let Some((store, namespace)) = store::beside(&config.store, &config.limits, &clock)? else {
+    let Some(joined) = store::join(&config.store, &config.limits, &clock)? else {
         return Ok(Vec::new());
     };
     let settings = Settings {
-        namespace,
+        namespace: joined.namespace,
         lifetime: config.session.lifetime,
         idle_timeout: config.session.idle_timeout,
     };
-    let sessions = Sessions::new(store, config.keys.ring.clone(), clock, settings);
+    let sessions = Sessions::new(joined.store, config.keys.ring.clone(), clock, settings);
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         match sessions.history(reference).await {

@@ -15,15 +15,15 @@ pub async fn release_name(
     name: &str,
 ) -> Result<bool, AppError> {
     let clock = Clock::system();
-    let Some((store, namespace)) = store::beside(&config.store, &config.limits, &clock)? else {
+    let Some(joined) = store::join(&config.store, &config.limits, &clock)? else {
         return Ok(false);
     };
     let settings = Settings {
-        namespace,
+        namespace: joined.namespace,
         lifetime: config.session.lifetime,
         idle_timeout: config.session.idle_timeout,
     };
-    let sessions = Sessions::new(store, config.keys.ring.clone(), clock, settings);
+    let sessions = Sessions::new(joined.store, config.keys.ring.clone(), clock, settings);
     let pin = Pin::of(kind, name);
     Ok(sessions.release_name(pin.kind, &pin.folded).await?)
 }

@@ -53,23 +53,34 @@ pub(super) fn open(
     })
 }
 
-/// For commands beside a gateway that may be running: makes no database. `None`
-/// where there can be none, in the memory of a process.
-pub(super) fn beside(
+/// A store beside a gateway that may be running.
+pub(super) struct Joined {
+    pub store: Arc<dyn Store>,
+    pub namespace: String,
+}
+
+/// For commands: makes no database. `None` where there can be none, in the
+/// memory of a process.
+pub(super) fn join(
     config: &checked::Store,
     limits: &Limits,
     clock: &Clock,
-) -> Result<Option<(Arc<dyn Store>, String)>, StoreError> {
+) -> Result<Option<Joined>, StoreError> {
     Ok(match config {
         checked::Store::Memory => None,
         checked::Store::Embedded { path } => {
             let store = SqliteStore::join(path, clock.clone())?;
-            let namespace = store.namespace().to_owned();
-            Some((Arc::new(store), namespace))
+            Some(Joined {
+                namespace: store.namespace().to_owned(),
+                store: Arc::new(store),
+            })
         }
         checked::Store::Redis(redis) => {
             let store = RedisStore::new(redis, limits.store_timeout)?;
-            Some((Arc::new(store), redis.key_prefix.clone()))
+            Some(Joined {
+                namespace: redis.key_prefix.clone(),
+                store: Arc::new(store),
+            })
         }
     })
 }
