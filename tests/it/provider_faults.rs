@@ -170,8 +170,8 @@ async fn i1_a_refresh_during_an_outage_is_postponed_and_nobody_waits() {
     })
     .await;
     scene.provider.set(|script| script.access_lifetime = 6);
-    let ann = scene.signed_in(User::ann()).await;
     let began = Instant::now();
+    let ann = scene.signed_in(User::ann()).await;
     scene.provider.set(|script| script.access_lifetime = 3600);
     scene.provider.down().await;
     let url = scene.gateway.url("/x");

@@ -30,7 +30,8 @@ impl Run {
         let port = port::free();
         let plan = Plan::bare(&NodeProvider::issuer_on(port))
             .recipe_route("radicale.toml", &radicale.url());
-        let plan = change(plan);
+        // Renewed when it has ended, and not while something is killed.
+        let plan = change(plan.provider("refresh_skew_max = \"100ms\""));
         let provider = NodeProvider::start(port, &plan.origin(), ACCESS_SECONDS).await;
         let gateway = plan.start().await;
         Self {

@@ -150,7 +150,12 @@ async fn r1_an_access_token_that_ends_in_the_outage_is_not_served() {
     }
     for dialect in ["oidc-plain", "no-refresh-token"] {
         let mut redis = Redis::start().await;
-        let scene = Scene::with(dialect, |plan| plan.redis(&redis.lines())).await;
+        // Nothing is renewed before the outage.
+        let scene = Scene::with(dialect, |plan| {
+            plan.redis(&redis.lines())
+                .provider("refresh_skew_max = \"100ms\"")
+        })
+        .await;
         scene.provider.set(|script| script.access_lifetime = 3);
         let ann = scene.signed_in(User::ann()).await;
         scene.provider.set(|script| script.access_lifetime = 3600);

@@ -26,7 +26,11 @@ impl Storm {
     /// The access token lives `seconds`.
     async fn brewing(seconds: u64) -> Self {
         let redis = Redis::start().await;
-        let scene = Scene::with("oidc-plain", |plan| plan.redis(&redis.lines())).await;
+        let scene = Scene::with("oidc-plain", |plan| {
+            // Six hundred at once on a small machine; what is tried is the call.
+            plan.redis(&redis.lines()).limits("store_timeout = \"3s\"")
+        })
+        .await;
         let plan = scene.gateway.plan().clone();
         // One after the other: they write the same file of the secret.
         let others = vec![plan.replica().start().await, plan.replica().start().await];

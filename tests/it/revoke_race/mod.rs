@@ -182,9 +182,13 @@ async fn ends_unheard(name: &str, weather: Weather, bound: Duration) {
     let began = Instant::now();
     let ends = async {
         let mut door = KeepAlive::to(&field.writing);
-        for who in 0..field.people.len() / 2 {
-            field.end(who, &mut door).await;
+        let mut ended = 0;
+        // While it is deaf; on a slow machine not all of them.
+        while ended < field.people.len() / 2 && began.elapsed() < DEAF * 4 / 5 {
+            field.end(ended, &mut door).await;
+            ended += 1;
         }
+        assert!(ended >= 20, "{ended}: too slow to try it");
         assert!(began.elapsed() < DEAF, "too slow to try it");
     };
     // Those who are still signed in may be served for a while, and need not

@@ -63,9 +63,9 @@ async fn a_second_claim_is_busy(on: &Subject) -> Outcome {
 pub(super) async fn abandoned(on: &Subject) -> Result<(SessionId, Timestamp), Failure> {
     let id = on.session().await?;
     let mut claim = fresh_claim();
-    claim.lease = SOON;
+    claim.lease = on.span();
     must_eq!(on.store.claim(id, claim).await?, Claimed::Granted);
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     Ok((id, on.live(id).await?.header.sent_at))
 }
 
@@ -91,9 +91,9 @@ async fn no_third_try_is_granted(on: &Subject) -> Outcome {
     let (id, _) = abandoned(on).await?;
     let mut claim = fresh_claim();
     claim.last_try = true;
-    claim.lease = SOON;
+    claim.lease = on.span();
     must_eq!(on.store.claim(id, claim).await?, Claimed::Granted);
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     let answer = on.store.claim(id, claim).await?;
     must!(matches!(answer, Claimed::Unknown { tries: 2, .. }));
     Ok(())
@@ -210,7 +210,7 @@ async fn a_release_with_backoff_holds_claims_off(on: &Subject) -> Outcome {
             fail_class: 3
         }
     );
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must_eq!(on.store.claim(id, fresh_claim()).await?, Claimed::Granted);
     Ok(())
 }

@@ -109,7 +109,7 @@ async fn a_commit_keeps_the_expiry(on: &Subject) -> Outcome {
     on.store.create(id, records).await?;
     on.store.commit(id, commit(OLD, NEW)).await?;
     on.live(id).await?;
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must!(matches!(on.store.load(id).await?, Loaded::Missing));
     Ok(())
 }

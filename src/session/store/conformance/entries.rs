@@ -61,7 +61,7 @@ async fn an_expired_ticket_is_invisible(on: &Subject) -> Outcome {
         .await?;
     must!(on.store.get_ticket(past).await?.is_none());
     must!(on.store.get_ticket(soon).await?.is_some());
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must!(on.store.get_ticket(soon).await?.is_none());
     Ok(())
 }
@@ -119,7 +119,7 @@ async fn expired_index_entries_are_invisible(on: &Subject) -> Outcome {
     on.store.index_add(index, long, on.later()).await?;
     on.store.index_add(index, short, on.soon()).await?;
     must_eq!(listed(on, index).await?.len(), 2);
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must_eq!(listed(on, index).await?, [long.0]);
     Ok(())
 }
@@ -159,7 +159,7 @@ async fn once_is_over_with_its_time(on: &Subject) -> Outcome {
     on.store.once_finish(finished, b"x".to_vec()).await?;
     // A later caller does not prolong it.
     on.store.once(plain, on.later()).await?;
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must_eq!(on.store.once(plain, on.later()).await?, Once::First);
     must_eq!(on.store.once(finished, on.later()).await?, Once::First);
     Ok(())
@@ -183,7 +183,7 @@ async fn an_index_entry_may_live_longer_than_the_first(on: &Subject) -> Outcome 
     let (short, long) = (fresh_id(), fresh_id());
     on.store.index_add(index, short, on.soon()).await?;
     on.store.index_add(index, long, on.later()).await?;
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must_eq!(listed(on, index).await?, [long.0]);
     Ok(())
 }

@@ -52,7 +52,7 @@ async fn a_history_is_gone_after_its_time(on: &Subject) -> Outcome {
         .history_add(past, b"a".to_vec(), 16, Timestamp(1))
         .await?;
     must!(on.store.history(past).await?.is_empty());
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must!(on.store.history(soon).await?.is_empty());
     on.store
         .history_add(soon, b"b".to_vec(), 16, on.later())
@@ -63,7 +63,7 @@ async fn a_history_is_gone_after_its_time(on: &Subject) -> Outcome {
     on.store
         .history_add(soon, b"c".to_vec(), 16, on.soon())
         .await?;
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     let kept = on.store.history(soon).await?;
     must!(kept.iter().any(|entry| &entry[..] == b"b"));
     Ok(())

@@ -45,7 +45,7 @@ async fn an_expired_session_is_missing(on: &Subject) -> Outcome {
     records.expires_at = on.soon();
     on.store.create(id, records).await?;
     on.live(id).await?;
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must!(matches!(on.store.load(id).await?, Loaded::Missing));
     must_eq!(on.store.claim(id, fresh_claim()).await?, Claimed::Gone);
     must_eq!(
@@ -165,7 +165,7 @@ async fn a_tombstone_keeps_the_expiry(on: &Subject) -> Outcome {
     on.store.tombstone(id, on.clock.now()).await?;
     let loaded = on.store.load(id).await?;
     must!(matches!(loaded, Loaded::Tombstone { .. }));
-    on.pass(SOON * 2).await;
+    on.pass(on.span() * 2).await;
     must!(matches!(on.store.load(id).await?, Loaded::Missing));
     Ok(())
 }

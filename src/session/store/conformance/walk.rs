@@ -129,7 +129,7 @@ impl Walk<'_> {
     fn lease(&mut self) -> Duration {
         match self.dice.below(3) {
             0 => LONG,
-            1 if !self.on.is_in_real_time() => SOON,
+            1 if !self.on.is_in_real_time() => self.on.span(),
             _ => NEVER,
         }
     }

@@ -181,7 +181,7 @@ impl Tracked {
         let role = role.map_err(|error| failed(&error))?;
         if !role.takes_writes() {
             let text = "the server is a replica".to_owned();
-            return Err(Unwatched::Failed(StoreError::Refused(text)));
+            return Err(Unwatched::Failed(StoreError::Unavailable(text)));
         }
         let value: [u8; 16] = random::bytes();
         self.write_token(live, &value, end).await?;

@@ -136,9 +136,11 @@ impl Keeper {
 
     /// Until it is lost, or the link leads elsewhere.
     async fn watch_over(&mut self, tracked: &Tracked, mut live: Arc<Live>) {
+        // One for all rounds: it counts how long nothing has come.
+        let mut lives = std::pin::pin!(tracked.live());
         loop {
             tokio::select! {
-                () = tracked.live() => return,
+                () = &mut lives => return,
                 next = self.followed.next() => match next {
                     // The same name may be another server by now.
                     Some(next) if next.address == live.address => live = next,
@@ -146,7 +148,7 @@ impl Keeper {
                 },
             }
             tokio::select! {
-                () = tracked.live() => return,
+                () = &mut lives => return,
                 proof = tracked.prove(&live) => match proof {
                     // A full server proves nothing, and changes nothing.
                     Ok(()) | Err(Unwatched::Failed(StoreError::Refused(_))) => {}
