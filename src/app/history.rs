@@ -7,7 +7,7 @@ use super::store;
 use crate::base::clock::Clock;
 use crate::config::checked::Config;
 use crate::session::history::Entry;
-use crate::session::sessions::{SessionError, Sessions, Settings};
+use crate::session::sessions::SessionError;
 use crate::session::store::StoreError;
 
 /// A first connection may take longer than an operation.
@@ -17,16 +17,9 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// Reads beside a gateway that may be running; makes no database. Oldest
 /// first; empty where nothing is known.
 pub async fn history(config: &Config, reference: &str) -> Result<Vec<Entry>, AppError> {
-    let clock = Clock::system();
-    let Some(joined) = store::join(&config.store, &config.limits, &clock)? else {
+    let Some(sessions) = store::join(config, Clock::system())? else {
         return Ok(Vec::new());
     };
-    let settings = Settings {
-        namespace: joined.namespace,
-        lifetime: config.session.lifetime,
-        idle_timeout: config.session.idle_timeout,
-    };
-    let sessions = Sessions::new(joined.store, config.keys.ring.clone(), clock, settings);
     let until = tokio::time::Instant::now() + PATIENCE;
     loop {
         match sessions.history(reference).await {

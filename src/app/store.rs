@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::base::clock::Clock;
 use crate::config::checked::{self, Config, Limits};
 use crate::session::journal::Journal;
+use crate::session::sessions::{Sessions, Settings};
 use crate::session::store::health::StoreHealth;
 use crate::session::store::memory::MemoryStore;
 use crate::session::store::observed::ObservedStore;
@@ -53,36 +54,28 @@ pub(super) fn open(
     })
 }
 
-/// A store beside a gateway that may be running.
-pub(super) struct Joined {
-    pub store: Arc<dyn Store>,
-    pub namespace: String,
-}
-
-/// For commands: makes no database. `None` where there can be none, in the
-/// memory of a process.
-pub(super) fn join(
-    config: &checked::Store,
-    limits: &Limits,
-    clock: &Clock,
-) -> Result<Option<Joined>, StoreError> {
-    Ok(match config {
-        checked::Store::Memory => None,
+/// For commands beside a gateway that may be running: makes no database. `None`
+/// where there can be none, in the memory of a process.
+pub(super) fn join(config: &Config, clock: Clock) -> Result<Option<Sessions>, StoreError> {
+    let (store, namespace): (Arc<dyn Store>, String) = match &config.store {
+        checked::Store::Memory => return Ok(None),
         checked::Store::Embedded { path } => {
             let store = SqliteStore::join(path, clock.clone())?;
-            Some(Joined {
-                namespace: store.namespace().to_owned(),
-                store: Arc::new(store),
-            })
+            let namespace = store.namespace().to_owned();
+            (Arc::new(store), namespace)
         }
-        checked::Store::Redis(redis) => {
-            let store = RedisStore::new(redis, limits.store_timeout)?;
-            Some(Joined {
-                namespace: redis.key_prefix.clone(),
-                store: Arc::new(store),
-            })
-        }
-    })
+        checked::Store::Redis(redis) => (
+            Arc::new(RedisStore::new(redis, config.limits.store_timeout)?),
+            redis.key_prefix.clone(),
+        ),
+    };
+    let settings = Settings {
+        namespace,
+        lifetime: config.session.lifetime,
+        idle_timeout: config.session.idle_timeout,
+    };
+    let ring = config.keys.ring.clone();
+    Ok(Some(Sessions::new(store, ring, clock, settings)))
 }
 
 /// What waits for the store on disk. `None` where the folder cannot be
